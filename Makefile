@@ -1,0 +1,53 @@
+# Two commands: `make demo` and `make test`. Everything they need goes into .venv and .mlops here.
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.test-ready
+
+export MLOPS_HOME ?= $(CURDIR)/.mlops
+export DAGSTER_HOME ?= $(MLOPS_HOME)/dagster
+export DAGSTER_DISABLE_TELEMETRY := 1
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: demo ui serve test test-fast lint bench clean
+
+demo: $(READY)  ## the whole life of three models, in about three minutes
+	$(BIN)/python -m demo
+
+ui: $(READY)  ## Dagster, MLflow and the REST server, on what the demo left behind
+	$(BIN)/python -m demo.ui
+
+serve: $(READY)
+	$(BIN)/mlops-assets serve
+
+test: $(TEST_READY)  ## every test
+	$(BIN)/python -m pytest
+
+test-fast: $(TEST_READY)
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+lint: $(TEST_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy mlops_assets demo
+
+bench: $(TEST_READY)
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): $(VENV)/bin/python pyproject.toml setup.cfg constraints.txt
+	@echo "Installing into $(VENV): about a minute."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[journey,dg]'
+	touch $@
+
+$(TEST_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[journey,dg,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mlops

@@ -1,0 +1,35 @@
+"""What every benchmark prints: a table, and with ``--json FILE`` the same as data."""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison; ``ratio`` is what counts, seconds depend on the machine."""
+
+    work: str
+    ours: float
+    peer: str
+    peer_value: float
+    ratio: float
+    goal: str
+    holds: bool
+
+
+def report(lines: list[Line]) -> None:
+    """Print the lines, and write them where the command line says so."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    print(f"{'work':52} {'ours':>9} {'peer':>28} {'ratio':>7}  goal")
+    for line in lines:
+        peer = f"{line.peer} {line.peer_value:.3g}"
+        verdict = "holds" if line.holds else "MISSED"
+        print(
+            f"{line.work:52} {line.ours:9.3g} {peer:>28} {line.ratio:7.2f}  {line.goal} {verdict}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1), "utf-8")

@@ -1,0 +1,89 @@
+"""Loading the code location against ``import dagster``: 3, 10 and 100 models.
+
+Run: python benchmarks/load.py
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from common import Line, report
+
+DEFS = Path(__file__).parent.parent / "mlops_assets" / "defs"
+RUNS = 7
+
+IMPORT = "import time; t = time.process_time(); import dagster; print(time.process_time() - t)"
+LOAD = """
+import sys, time; t = time.process_time()
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import dagster as dg
+import mlops_assets.definitions as d
+models = dg.load_from_defs_folder(path_within_project=Path(sys.argv[1]))
+defs = dg.Definitions.merge(models, d.shared_definitions())
+defs.get_repository_def()
+print(time.process_time() - t)
+"""
+
+PROJECT = """
+[tool.dg]
+directory_type = "project"
+[tool.dg.project]
+root_module = "shop"
+registry_modules = ["mlops_assets"]
+"""
+
+
+def seconds(code: str, *arguments: str) -> float:
+    """The median over fresh processes, in seconds of CPU: sturdier than wall time."""
+    command = [sys.executable, "-c", code, *arguments]
+    env = os.environ | {"DAGSTER_DISABLE_TELEMETRY": "1"}
+    times = [
+        float(subprocess.check_output(command, env=env, stderr=subprocess.DEVNULL))
+        for _ in range(RUNS)
+    ]
+    return statistics.median(times)
+
+
+def models(folder: Path, count: int) -> str:
+    """A project of its own with copies of the fraud model under other names."""
+    declared = yaml.safe_load((DEFS / "fraud" / "defs.yaml").read_text("utf-8"))
+    for number in range(count):
+        place = folder / "shop" / "defs" / f"m{number}"
+        place.mkdir(parents=True)
+        declared["attributes"]["name"] = f"m{number}"
+        (place / "defs.yaml").write_text(yaml.safe_dump(declared), "utf-8")
+    (folder / "shop" / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(PROJECT, "utf-8")
+    return str(folder)
+
+
+def main() -> None:
+    """Measure and print."""
+    base = seconds(IMPORT)
+    shipped = seconds(LOAD, str(DEFS.parent.parent))
+    with tempfile.TemporaryDirectory() as name:
+        few = seconds(LOAD, models(Path(name) / "few", 10))
+        many = seconds(LOAD, models(Path(name) / "many", 100))
+    each = (many - few) / 90
+    report(
+        [
+            Line(
+                "load 3 models (CPU s)", shipped, "import dagster (CPU s)", base, shipped / base,
+                "< 2x", shipped < 2 * base,
+            ),
+            Line(
+                "each further model (CPU ms), 10 to 100", each * 1e3,
+                "allowed (ms)", 10, each * 100,
+                "< 10 ms", each < 0.01,
+            ),
+        ]
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The stages of the graph: thin Dagster assets over the plain functions of ``lifecycle``."""

@@ -1,0 +1,175 @@
+"""Stage 4: the judgement, and the gate that shows it."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets import display
+from mlops_assets.assets.keys import (
+    EVALUATION_REPORT,
+    TRAINED_MODEL,
+    key,
+    stage,
+    stored_as,
+    training_features,
+    window_of,
+)
+from mlops_assets.assets.types import report_type
+from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.evaluation import evaluate, fingerprint
+from mlops_assets.lifecycle.recording import read_candidate
+from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.reports import EvaluationReport, TrainedModel
+from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.window import Window
+from mlops_assets.resources import Platform, ReportIOManager
+
+GATE = "gate"
+
+
+def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinition:
+    """``evaluation_report`` of a model; its check ``gate`` blocks what is not accepted."""
+
+    @dg.asset(
+        **stage(spec, EVALUATION_REPORT, code),
+        ins={
+            "trained": dg.AssetIn(key(spec, TRAINED_MODEL), input_manager_key="reports"),
+            "features": training_features(spec),
+        },
+        dagster_type=report_type(EvaluationReport),
+        description="Challenger and champion on a hold-out neither has seen, and the verdict.",
+        kinds={"json"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                GATE,
+                asset=key(spec, EVALUATION_REPORT),
+                blocking=True,
+                description="Only a challenger that reaches every floor and is not worse than the "
+                f"champion goes on: {spec.gate.test_name} on {spec.gate.metric}, "
+                f"margin {spec.gate.margin:g}, alpha {spec.gate.alpha:g}.",
+            )
+        ],
+    )
+    def evaluation_report(
+        context: dg.AssetExecutionContext,
+        trained: TrainedModel,
+        features: Any,
+        platform: Platform,
+        reports: dg.ResourceParam[ReportIOManager],
+    ):
+        window = window_of(context, spec)
+        frames = features if isinstance(features, dict) else {window.key: features}
+        before = _stored(reports, spec, window)
+        report = _judge(spec, window, trained, frames, platform, before)
+        if report is before:
+            context.log.info("judged on exactly this before: nothing to do")
+        _log_metrics(platform, trained, report)
+        yield dg.MaterializeResult(
+            value=report,
+            data_version=dg.DataVersion(report.fingerprint),
+            metadata=_metadata(report),
+        )
+        yield _gate(report)
+
+    return evaluation_report
+
+
+def _judge(
+    spec: ModelSpec,
+    window: Window,
+    trained: TrainedModel,
+    frames: dict,
+    platform: Platform,
+    before: EvaluationReport | None,
+) -> EvaluationReport:
+    registry = platform.registry
+    challenger = registry.version(spec.name, trained.version)
+    champion = registry.at(spec.name, CHAMPION)
+    seen, held = training.split(spec, frames)
+    if before is not None and before.verdict.challenger_digest == challenger.digest:
+        serves_already = champion is not None and champion.number == challenger.number
+        now = fingerprint(spec, challenger, champion, training.data_version(held))
+        if serves_already or before.fingerprint == now:
+            return before
+    with TemporaryDirectory(prefix="mlops-judge-") as folder:
+        rival = None
+        if champion is not None:
+            rival = read_candidate(registry, champion, Path(folder))
+        baseline = None
+        if spec.gate.baseline is not None and champion is None:
+            baseline = training.fit(spec, training.join_windows(seen), spec.gate.baseline)
+        return evaluate(
+            spec,
+            window.key,
+            seen,
+            held,
+            read_candidate(registry, challenger, Path(folder)),
+            rival,
+            baseline,
+        )
+
+
+def _stored(stored: ReportIOManager, spec: ModelSpec, window: Window) -> EvaluationReport | None:
+    asset = key(spec, EVALUATION_REPORT)
+    if not stored.exists(asset, stored_as(window)):
+        return None
+    return stored.load(asset, stored_as(window))
+
+
+def _log_metrics(platform: Platform, trained: TrainedModel, report: EvaluationReport) -> None:
+    client = platform.registry.client
+    for estimate in report.challenger:
+        client.log_metric(trained.run_id, f"hold_out.{estimate.metric}", estimate.value)
+    client.set_model_version_tag(
+        trained.model, str(trained.version), "mlops.verdict", report.verdict.verdict
+    )
+
+
+def _metadata(report: EvaluationReport) -> dict[str, Any]:
+    groups = {
+        "challenger": report.challenger,
+        "champion": report.champion,
+        "baseline": report.baseline,
+    }
+    metadata: dict[str, Any] = {
+        "verdict": report.verdict.verdict,
+        "accepted": report.verdict.accepted,
+        "reasons": "; ".join(report.verdict.reasons),
+        "metrics": display.metric_table(groups),
+        "intervals": display.metric_plot(groups),
+        "hold-out rows": report.hold_out_rows,
+        "hold-out units": report.hold_out_units,
+        "seen by a model": display.table(
+            ["version", "training rows", "shared with the hold-out", "trained until"],
+            [[u.version, u.training_rows, u.shared_rows, u.trained_until] for u in report.unseen],
+        ),
+    }
+    metadata |= {e.metric: display.number(e.value) for e in report.challenger}
+    if report.comparison is not None:
+        c = report.comparison
+        metadata |= {
+            "gain": display.number(c.gain),
+            "comparison": display.table(
+                ["test", "rival", "gain", "low", "high", "margin", "units", "units needed"],
+                [[c.test, c.rival, c.gain, c.low, c.high, c.margin, c.units, c.units_needed]],
+            ),
+        }
+    return metadata
+
+
+def _gate(report: EvaluationReport) -> dg.AssetCheckResult:
+    verdict, compared = report.verdict, report.comparison
+    return dg.AssetCheckResult(
+        check_name=GATE,
+        passed=verdict.accepted,
+        description=f"{verdict.verdict}: {'; '.join(verdict.reasons)}",
+        metadata={
+            "verdict": verdict.verdict,
+            "challenger": f"v{verdict.challenger_version}",
+            "champion": f"v{verdict.champion_version}" if verdict.champion_version else "none",
+            **{e.metric: display.number(e.value) for e in report.challenger},
+            **({"gain": display.number(compared.gain)} if compared else {}),
+        },
+    )

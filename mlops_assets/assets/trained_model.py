@@ -1,0 +1,146 @@
+"""Stage 3: a model version in MLflow, registered as challenger."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.assets import display
+from mlops_assets.assets.keys import (
+    TRAINED_MODEL,
+    key,
+    stage,
+    training_features,
+    window_of,
+)
+from mlops_assets.assets.types import report_type
+from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
+from mlops_assets.lifecycle.fingerprint import environment_digest, git_commit
+from mlops_assets.lifecycle.recording import read_record, record
+from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, Registry
+from mlops_assets.lifecycle.reports import TrainedModel
+from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.training import TrainingData
+from mlops_assets.lifecycle.window import Window
+from mlops_assets.resources import MlflowResource, Platform
+
+SAFE_TO_LOAD = "safe_to_load"
+
+
+def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg.AssetsDefinition:
+    """``trained_model`` of a model: fitted once for each set of inputs, then found again."""
+
+    @dg.asset(
+        **stage(spec, TRAINED_MODEL, code),
+        ins={"features": training_features(spec)},
+        dagster_type=report_type(TrainedModel),
+        description="A version in MLflow's registry, with the alias challenger.",
+        kinds={"mlflow", "scikitlearn"},
+        pool="training",
+        check_specs=[
+            dg.AssetCheckSpec(
+                SAFE_TO_LOAD,
+                asset=key(spec, TRAINED_MODEL),
+                blocking=True,
+                description="The version's files have the registered digest and hold no class "
+                "beyond the platform's list.",
+            )
+        ],
+    )
+    def trained_model(
+        context: dg.AssetExecutionContext,
+        features: Any,
+        platform: Platform,
+        mlflow: MlflowResource,
+    ):
+        window = window_of(context, spec)
+        frames = features if isinstance(features, dict) else {window.key: features}
+        seen, unseen = training.split(spec, frames)
+        _require_windows(spec, seen)
+        data = TrainingData.of(spec, seen, unseen, code[TRAINED_MODEL])
+        known = platform.registry.find(spec.name, data.fingerprint)
+        if known is None:
+            model = _train(context, spec, base, window, data, platform, mlflow)
+        else:
+            context.log.info(f"{known} was trained from exactly these inputs: nothing to do")
+            model = read_record(platform.registry, known)
+        propose(platform.registry, model)
+        yield dg.MaterializeResult(
+            value=model,
+            data_version=dg.DataVersion(model.digest),
+            metadata=_metadata(platform, mlflow, model),
+        )
+        yield _safe_to_load(platform, model)
+
+    return trained_model
+
+
+def propose(registry: Registry, model: TrainedModel) -> None:
+    """Give a version the alias challenger, unless it is the champion already."""
+    if registry.aliases(model.model).get(CHAMPION) != model.version:
+        registry.set_alias(model.model, CHALLENGER, model.version)
+
+
+def _require_windows(spec: ModelSpec, seen: dict) -> None:
+    if spec.cadence == "none":
+        return
+    least = spec.training.min_windows or spec.training.windows
+    if len(seen) < least:
+        raise EvidenceError(
+            f"{spec.name}: {len(seen)} windows to train on, {least} wanted "
+            f"(training.windows); the first window is {spec.start}"
+        )
+
+
+def _train(
+    context: dg.AssetExecutionContext,
+    spec: ModelSpec,
+    base: Path,
+    window: Window,
+    data: TrainingData,
+    platform: Platform,
+    mlflow: MlflowResource,
+) -> TrainedModel:
+    tags = {
+        "mlops.fingerprint": data.fingerprint,
+        "mlops.data_version": data.data_version,
+        "mlops.code_version": data.code_version,
+        "mlops.environment": environment_digest(),
+        "mlflow.source.git.commit": git_commit(base),
+    }
+    with mlflow.training_run(context, spec.name, window.key, tags) as run:
+        estimator = training.fit(spec, data.seen)
+        return record(platform.registry, spec, window, data, estimator, run, context.run.run_id)
+
+
+def _metadata(platform: Platform, mlflow: MlflowResource, model: TrainedModel) -> dict[str, Any]:
+    client = platform.registry.client
+    experiment = client.get_run(model.run_id).info.experiment_id
+    return {
+        "version": model.version,
+        "MLflow run": dg.MetadataValue.url(mlflow.url(model.run_id, experiment)),
+        "training rows": model.rows,
+        "training windows": ", ".join(model.training_windows),
+        "fit seconds": display.number(model.metrics["fit_seconds"]),
+        "digest": model.digest,
+        "git commit": model.git_commit,
+        "parameters": display.table(["parameter", "value"], sorted(model.params.items())),
+        "features": ", ".join(model.features),
+    }
+
+
+def _safe_to_load(platform: Platform, model: TrainedModel) -> dg.AssetCheckResult:
+    version = platform.registry.version(model.model, model.version)
+    try:
+        with TemporaryDirectory(prefix="mlops-check-") as folder:
+            platform.registry.load(version, Path(folder))
+    except ArtifactError as error:
+        return dg.AssetCheckResult(passed=False, check_name=SAFE_TO_LOAD, description=str(error))
+    return dg.AssetCheckResult(
+        passed=True,
+        check_name=SAFE_TO_LOAD,
+        description="digest and classes are as registered",
+        metadata={"digest": model.digest},
+    )

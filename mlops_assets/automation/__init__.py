@@ -1,0 +1,1 @@
+"""What makes the loop run by itself: jobs, schedules, sensors, alerts."""

@@ -1,0 +1,19 @@
+"""``mlops-assets serve``: the REST server for every model with a champion."""
+
+from mlops_assets.lifecycle.settings import Settings
+
+
+def add_to(commands) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser("serve", help="answer predictions over HTTP")
+    parser.add_argument("--host", default="127.0.0.1", help="loopback only, for now")
+    parser.add_argument("--port", type=int, default=8900)
+    parser.set_defaults(command=run)
+
+
+def run(options) -> int:
+    """Serve until stopped."""
+    from mlops_assets.serving.server import serve
+
+    serve(Settings.from_environment(), options.host, options.port)
+    return 0

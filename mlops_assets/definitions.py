@@ -1,0 +1,53 @@
+"""The code location: the models declared in ``defs/`` and the resources they share."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.automation.alerts import failure_sensor
+from mlops_assets.lifecycle.settings import Settings
+from mlops_assets.resources import (
+    FrameIOManager,
+    MlflowResource,
+    Notifier,
+    Platform,
+    ReportIOManager,
+)
+
+PROJECT = Path(__file__).parent
+
+# Cold imports cost more than most steps: they are paid once a run, in the fork server.
+PRELOADED = ["mlops_assets.preload"]
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything Dagster loads."""
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=PROJECT), shared_definitions()
+    )
+
+
+def shared_definitions() -> dg.Definitions:
+    """Resources, executor and failure alerts for all models."""
+    return dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
+
+
+def resources() -> dict:
+    """The shared resources, addressed by the environment (see ``Settings``)."""
+    settings = Settings.from_environment()
+    platform = Platform()
+    return {
+        "platform": platform,
+        "mlflow": MlflowResource(platform=platform),
+        "frames": FrameIOManager(base_url=settings.storage_url),
+        "reports": ReportIOManager(base_url=settings.storage_url),
+        "notifier": Notifier(platform=platform),
+    }
+
+
+def executor() -> dg.ExecutorDefinition:
+    """One process a step, forked from a server that has the heavy libraries loaded."""
+    return dg.multiprocess_executor.configured(
+        {"start_method": {"forkserver": {"preload_modules": PRELOADED}}}
+    )

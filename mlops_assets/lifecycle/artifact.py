@@ -1,0 +1,229 @@
+"""A model version as files: written with skops, digested, verified before anything is parsed.
+
+The list of classes a file may hold is the platform's own. The one inside an MLflow model
+(``skops_trusted_types`` in ``MLmodel``) is never read: a crafted file could name anything there.
+"""
+
+import hashlib
+import shutil
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops_assets.lifecycle.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL_FILE = "model.skops"
+SERVING_FILE = "serving.json"
+EXAMPLE_FILE = "example.parquet"
+
+# What skops lets through on files that are none, or were crafted.
+UNREADABLE = (
+    AttributeError,
+    BadZipFile,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+
+TRUSTED_TYPES = (
+    "mlops_assets.defs.recommendations.estimator.Ease",
+    "mlops_assets.defs.recommendations.estimator.Popularity",
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.common.X_BINNED_DTYPE",
+    "sklearn._loss.link.HalfLogitLink",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.LogLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfGammaLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfPoissonLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfGammaLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
+    "sklearn._loss._loss.CyHalfPoissonLoss",
+    "sklearn._loss._loss.CyHalfSquaredError",
+)
+
+
+class Feature(BaseModel):
+    """A column the estimator sees: its name and its pandas dtype."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    dtype: str
+
+
+class Serving(BaseModel):
+    """What a server has to know about a version, stored beside the model as ``serving.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    task: str
+    features: list[Feature]
+    unit: str | None
+    time: str | None
+    key: list[str]
+
+
+def write_version(
+    folder: Path,
+    estimator: Any,
+    serving: Serving,
+    example: "pd.DataFrame",
+    output: Any,
+    trusted: tuple[str, ...] = (),
+) -> str:
+    """Save an estimator as an MLflow model with a skops file; return the digest of the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist.
+    example : DataFrame of shape (n_rows, n_features)
+        Input example, from which the signature is inferred.
+    output : array-like
+        What the estimator answers to ``example``.
+    trusted : tuple of str
+        Classes trusted beyond the platform's list.
+
+    Raises
+    ------
+    ArtifactError
+        When the estimator holds a class that is not on the list, naming it.
+    """
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+    allowed = [*TRUSTED_TYPES, *trusted]
+    check_types(estimator, allowed)
+    mlflow.sklearn.save_model(
+        estimator,
+        str(folder),
+        serialization_format="skops",
+        skops_trusted_types=allowed,
+        signature=infer_signature(example, output),
+        input_example=example,
+        pip_requirements=_requirements(),
+        pyfunc_predict_fn="predict" if hasattr(estimator, "predict") else "recommend",
+    )
+    (folder / SERVING_FILE).write_text(serving.model_dump_json(indent=2), "utf-8")
+    example.to_parquet(folder / EXAMPLE_FILE, index=False)
+    return folder_digest(folder)
+
+
+def check_types(estimator: Any, allowed: list[str]) -> None:
+    """Refuse an estimator that could not be loaded again.
+
+    Raises
+    ------
+    ArtifactError
+        Naming the classes that are neither skops' defaults nor on the list.
+    """
+    import skops.io
+
+    unknown = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
+    refused = sorted(set(unknown) - set(allowed))
+    if refused:
+        raise ArtifactError(
+            f"the model holds classes that are not on the platform's list: {', '.join(refused)}; "
+            "an operator can add them through MLOPS_TRUSTED_TYPES"
+        )
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over every file's relative path and content, as 64 hex digits.
+
+    Raises
+    ------
+    ArtifactError
+        On a link: what it points at could be swapped after the check.
+    """
+    state = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise ArtifactError(f"{path} is a link; a version consists of plain files")
+        if path.is_file():
+            state.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            state.update(hashlib.sha256(path.read_bytes()).digest())
+    return state.hexdigest()
+
+
+def take_verified(source: Path, target: Path, digest: str) -> Path:
+    """Copy a version's files to a private folder and verify the copy, so none can be swapped.
+
+    Raises
+    ------
+    ArtifactError
+        When a file is missing, added or changed since training.
+    """
+    if not source.is_dir():
+        raise ArtifactError(f"the version's files are gone: {source}")
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target, symlinks=True)
+    found = folder_digest(target)
+    if found != digest:
+        shutil.rmtree(target)
+        raise ArtifactError(
+            f"the files in {source} are not those that were trained: "
+            f"digest {found[:12]}, registered {digest[:12]}"
+        )
+    return target
+
+
+def read_serving(folder: Path) -> Serving:
+    """The serving description of a verified version."""
+    return Serving.model_validate_json((folder / SERVING_FILE).read_text("utf-8"))
+
+
+def read_example(folder: Path) -> "pd.DataFrame":
+    """The input example of a verified version, shape (n_rows, n_features)."""
+    import pandas as pd
+
+    return pd.read_parquet(folder / EXAMPLE_FILE)
+
+
+def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
+    """Load the estimator of a *verified* version; nothing is unpickled.
+
+    Raises
+    ------
+    ArtifactError
+        When the file is no skops file, or holds a class that is not on the platform's list.
+    """
+    import skops.io
+
+    allowed = {*TRUSTED_TYPES, *trusted}
+    file = folder / MODEL_FILE
+    try:
+        refused = sorted(set(skops.io.get_untrusted_types(file=file)) - allowed)
+        if not refused:
+            return skops.io.load(file, trusted=sorted(allowed))
+    except UNREADABLE as error:
+        raise ArtifactError(f"{file} can't be read as a skops file: {error}") from error
+    raise ArtifactError(f"{file} holds classes that are not allowed: {', '.join(refused)}")
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    names = ("scikit-learn", "skops", "numpy", "pandas", "scipy")
+    return [f"{name}=={version(name)}" for name in names]

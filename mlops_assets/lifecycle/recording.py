@@ -1,0 +1,156 @@
+"""Recording a fitted model in MLflow, so that it can be judged, served, watched and explained.
+
+The version becomes visible by the last write of all: a crash before leaves an MLflow run, never
+half a version.
+"""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.artifact import Feature, Serving, write_version
+from mlops_assets.lifecycle.evaluation import Candidate
+from mlops_assets.lifecycle.fingerprint import environment_digest, row_hashes
+from mlops_assets.lifecycle.registry import Registry, Version
+from mlops_assets.lifecycle.reports import TrainedModel
+from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.training import TrainingData
+from mlops_assets.lifecycle.window import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_FILE = "training_rows.npy"
+REFERENCE_FILE = "reference.parquet"
+RECORD_FILE = "trained_model.json"
+
+
+def record(
+    registry: Registry,
+    spec: ModelSpec,
+    window: Window,
+    data: TrainingData,
+    estimator: Any,
+    run: Any,
+    dagster_run_id: str,
+) -> TrainedModel:
+    """Log and register a fitted estimator.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The open run of this training.
+
+    Raises
+    ------
+    ArtifactError
+        When the estimator holds a class that must not be in a model file.
+    """
+    client, run_id = registry.client, run.info.run_id
+    started = run.info.start_time / 1000
+    facts: dict[str, Any] = {
+        "model": spec.name,
+        "run_id": run_id,
+        "fingerprint": data.fingerprint,
+        "data_version": data.data_version,
+        "code_version": data.code_version,
+        "environment": environment_digest(),
+        "git_commit": run.data.tags["mlflow.source.git.commit"],
+        "window": window.key,
+        "training_windows": data.windows,
+        "trained_until": _iso(spec.grid.window(data.windows[-1]).end),
+        "rows": len(data.seen),
+        "features": spec.task_type.features(data.seen, spec.columns),
+        "params": training.recorded_params(spec),
+        "metrics": {"training_rows": len(data.seen), "fit_seconds": time.time() - started},
+        "dagster_run_id": dagster_run_id,
+        "created_at": _iso(datetime.now(UTC)),
+    }
+    _log(client, run_id, facts)
+    with TemporaryDirectory(prefix="mlops-record-") as name:
+        folder = Path(name)
+        facts["digest"] = _write(registry, spec, data, estimator, folder / "model")
+        logged = client.create_logged_model(
+            run.info.experiment_id, name=spec.name, source_run_id=run_id, model_type="sklearn"
+        )
+        client.log_model_artifacts(logged.model_id, str(folder / "model"))
+        client.finalize_logged_model(logged.model_id, "READY")
+        _log_evidence(client, run_id, spec, data, estimator, facts, folder)
+    version = registry.create(
+        spec.name,
+        source=logged.artifact_location,
+        run_id=run_id,
+        model_id=logged.model_id,
+        tags={k: facts[k] for k in ("digest", "fingerprint", "window", "data_version")},
+    )
+    return TrainedModel(version=version.number, **facts)
+
+
+def read_record(registry: Registry, version: Version) -> TrainedModel:
+    """What was recorded of a version when it was trained."""
+    facts = json.loads(registry.artifact(version, RECORD_FILE).read_text("utf-8"))
+    return TrainedModel(version=version.number, **facts)
+
+
+def read_reference(registry: Registry, version: Version) -> "pd.DataFrame":
+    """The reference of a version's drift reports."""
+    import pandas as pd
+
+    return pd.read_parquet(registry.artifact(version, REFERENCE_FILE))
+
+
+def read_candidate(registry: Registry, version: Version, folder: Path) -> Candidate:
+    """A version as the judge needs it: verified, loaded, with the hashes of its training rows."""
+    import numpy as np
+
+    return Candidate(
+        version=version,
+        estimator=registry.load(version, folder),
+        training_rows=np.load(registry.artifact(version, ROWS_FILE), allow_pickle=False),
+        trained_until=read_record(registry, version).trained_until,
+    )
+
+
+def _log(client, run_id: str, facts: dict[str, Any]) -> None:
+    for name, value in facts["params"].items():
+        client.log_param(run_id, name, value[:500])
+    for name, value in facts["metrics"].items():
+        client.log_metric(run_id, name, value)
+
+
+def _write(
+    registry: Registry, spec: ModelSpec, data: TrainingData, estimator: Any, folder: Path
+) -> str:
+    task = spec.task_type
+    names = task.features(data.seen, spec.columns)
+    example = data.seen[names].head(training.EXAMPLE_ROWS)
+    serving = Serving(
+        model=spec.name,
+        task=spec.task,
+        features=[Feature(name=n, dtype=str(data.seen[n].dtype)) for n in names],
+        unit=spec.columns.unit,
+        time=spec.columns.time,
+        key=spec.columns.key,
+    )
+    output = task.scores(estimator, example)
+    return write_version(
+        folder, estimator, serving, example, output, registry.settings.trusted_types
+    )
+
+
+def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) -> None:
+    import numpy as np
+
+    np.save(folder / ROWS_FILE, row_hashes(data.seen))
+    training.reference(spec, estimator, data.unseen).to_parquet(folder / REFERENCE_FILE)
+    (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
+    for file in (ROWS_FILE, REFERENCE_FILE, RECORD_FILE):
+        client.log_artifact(run_id, str(folder / file))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,183 @@
+"""What the stages hand on: frozen, typed, stored as JSON."""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+VerdictName = Literal[
+    "better", "non_inferior", "worse", "not_enough_evidence", "first_model", "below_floor"
+]
+
+ACCEPTABLE = ("better", "non_inferior", "first_model")
+
+
+class Report(BaseModel):
+    """Base of every report: immutable, and closed to keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="constants"
+    )
+
+
+class TrainedModel(Report):
+    """A registered model version and everything it was made from.
+
+    ``digest`` covers every file of the version; ``fingerprint`` covers what went in (data
+    version, code version, environment), so that equal fingerprints mean an equal training.
+    """
+
+    model: str
+    version: int
+    run_id: str
+    digest: str
+    fingerprint: str
+    data_version: str
+    code_version: str
+    environment: str
+    git_commit: str
+    window: str
+    training_windows: list[str]
+    trained_until: datetime | None
+    rows: int
+    features: list[str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    dagster_run_id: str
+    created_at: datetime
+
+
+class MetricEstimate(Report):
+    """A metric on the hold-out with its confidence interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+
+
+class Comparison(Report):
+    """A paired comparison: gain of the challenger over its rival, positive is better."""
+
+    test: str
+    rival: str
+    metric: str
+    gain: float
+    low: float
+    high: float
+    alpha: float
+    margin: float
+    units: int
+    units_needed: int
+    p_value: float
+
+
+class Verdict(Report):
+    """The gate's decision, bound to what it was made on.
+
+    ``challenger_digest``, ``champion_version``, ``data_version`` and ``policy_hash`` are verified
+    again by whoever promotes.
+    """
+
+    verdict: VerdictName
+    accepted: bool
+    reasons: list[str]
+    challenger_version: int
+    challenger_digest: str
+    champion_version: int | None
+    data_version: str
+    policy_hash: str
+
+    @model_validator(mode="after")
+    def _accepted_only_on_evidence(self) -> Self:
+        if self.accepted and self.verdict not in ACCEPTABLE:
+            raise ValueError(f"a verdict of {self.verdict!r} can't be accepted")
+        return self
+
+
+class Unseen(Report):
+    """The proof that a model was not trained on the hold-out."""
+
+    version: int
+    training_rows: int
+    shared_rows: int
+    trained_until: datetime | None
+
+
+class EvaluationReport(Report):
+    """Challenger and champion on one hold-out, scored now."""
+
+    model: str
+    window: str
+    task: str
+    fingerprint: str
+    evaluated_at: datetime
+    hold_out_windows: list[str]
+    hold_out_rows: int
+    hold_out_units: int
+    unseen: list[Unseen]
+    challenger: list[MetricEstimate]
+    champion: list[MetricEstimate]
+    baseline: list[MetricEstimate]
+    comparison: Comparison | None
+    verdict: Verdict
+
+
+class Deployment(Report):
+    """Which version serves, since when, on whose word."""
+
+    model: str
+    version: int
+    digest: str
+    previous: int | None
+    share: float
+    since: datetime
+    who: str
+    why: str
+    journal_entry: str
+
+
+class ColumnDrift(Report):
+    """One column of a drift report."""
+
+    column: str
+    kind: Literal["numeric", "categorical", "prediction"]
+    statistic: str
+    value: float | None
+    threshold: float | None
+    verdict: Literal["stable", "drifted", "insufficient_data", "broken"]
+    reason: str = ""
+
+
+class DriftReport(Report):
+    """Live traffic of a window against what the champion was trained on."""
+
+    model: str
+    window: str
+    version: int
+    rows: int
+    reference_rows: int
+    columns: list[ColumnDrift]
+    share: float
+    drifted: bool
+    verdict: Literal["stable", "drifted", "insufficient_data", "broken"]
+    false_alarms: float
+    html: str | None
+    created_at: datetime
+
+
+class PerformanceReport(Report):
+    """The realised metric of a window on labels that have matured."""
+
+    model: str
+    window: str
+    version: int
+    metric: str
+    predictions: int
+    labelled: int
+    realised: MetricEstimate | None
+    hold_out: MetricEstimate | None
+    drop: float
+    verdict: Literal["healthy", "decayed", "insufficient_data"]
+    reason: str = ""
+    created_at: datetime

@@ -1,0 +1,265 @@
+"""What a user declares: the attributes of one ``defs.yaml``, typed and checked at load."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
+
+from mlops_assets.lifecycle.columns import Columns
+from mlops_assets.lifecycle.contract import Contract
+from mlops_assets.lifecycle.declaration import Declaration, Duration
+from mlops_assets.lifecycle.gate import TESTS
+from mlops_assets.lifecycle.import_paths import ImportPath
+from mlops_assets.lifecycle.metrics import METRICS, RowMetric
+from mlops_assets.lifecycle.sources import Source
+from mlops_assets.lifecycle.tasks import TASKS, Task
+from mlops_assets.lifecycle.window import Cadence, WindowGrid
+
+DAY = timedelta(days=1)
+
+
+class Features(Declaration):
+    """How raw data becomes features."""
+
+    function: ImportPath
+    history: int = Field(0, ge=0, description="Windows before its own that the function sees.")
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Buildable(Declaration):
+    """A class (or a function that returns an estimator) and its parameters."""
+
+    class_: ImportPath = Field(alias="class")
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Training(Declaration):
+    """What a model is trained and judged on."""
+
+    windows: PositiveInt = Field(8, description="Windows to train on, before the hold-out.")
+    hold_out: float = Field(
+        1, gt=0, description="Newest windows kept for the judge; a share for cadence none."
+    )
+    min_windows: PositiveInt | None = Field(
+        None, description="Train on fewer windows at the start of the grid, down to this many."
+    )
+
+
+class GatePolicy(Declaration):
+    """What a challenger must show before it may serve. Declared before any data is seen."""
+
+    metric: str
+    margin: float = Field(ge=0, description="Loss against the champion that is tolerated.")
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    test: str | None = Field(
+        None, description="Default: paired_t for a mean over rows, else cluster_bootstrap."
+    )
+    floor: dict[str, float] = Field(default_factory=dict, description="What any model must reach.")
+    baseline: Buildable | None = Field(None, description="What a first model must beat.")
+    accept: tuple[Literal["better", "non_inferior", "first_model"], ...] = (
+        "better",
+        "non_inferior",
+        "first_model",
+    )
+
+    @property
+    def test_name(self) -> str:
+        """The test that decides."""
+        if self.test is not None:
+            return self.test
+        return "paired_t" if isinstance(METRICS[self.metric], RowMetric) else "cluster_bootstrap"
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for metric in (self.metric, *self.floor):
+            if metric not in METRICS:
+                raise ValueError(f"unknown metric {metric!r}; known: {sorted(METRICS)}")
+        if self.test_name not in TESTS:
+            raise ValueError(f"unknown test {self.test!r}; known: {sorted(TESTS)}")
+        if TESTS[self.test_name].rows_only and not isinstance(METRICS[self.metric], RowMetric):
+            raise ValueError(
+                f"test: {self.test} compares means over rows, and {self.metric} is none: "
+                "use test: cluster_bootstrap"
+            )
+        return self
+
+
+class DeploymentPolicy(Declaration):
+    """How an accepted challenger reaches its users."""
+
+    strategy: Literal["direct"] = "direct"
+
+
+class DriftPolicy(Declaration):
+    """When live traffic counts as drifted."""
+
+    false_alarms: float = Field(0.01, gt=0, lt=0.5, description="For the whole report.")
+    min_effect: float = Field(0.1, ge=0, description="Smaller shifts are not worth an alarm.")
+    min_rows: PositiveInt = Field(200, description="With fewer rows: insufficient_data.")
+
+
+class DecayPolicy(Declaration):
+    """When the realised metric counts as decayed."""
+
+    drop: float = Field(gt=0, description="Loss against the hold-out, in the metric's units.")
+
+
+class Monitoring(Declaration):
+    """What is watched on live traffic."""
+
+    drift: DriftPolicy = DriftPolicy()
+    decay: DecayPolicy | None = None
+
+
+def _allow_the_key_on(schema: dict[str, Any]) -> None:
+    # Tools that check a file against the JSON schema meet the key `on` as YAML 1.1's true.
+    schema.pop("additionalProperties", None)
+
+
+class RetrainPolicy(Declaration):
+    """When a model is trained again, and how often at most."""
+
+    model_config = ConfigDict(json_schema_extra=_allow_the_key_on)
+
+    schedule: str | None = Field("0 3 * * 1", description="Cron, UTC; null for none.")
+    on: tuple[Literal["drift", "decay"], ...] = ("drift", "decay")
+    cooldown: Duration = DAY
+    max_per_week: PositiveInt = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_says_true(cls, data: Any) -> Any:
+        # YAML 1.1 reads the key `on` as the boolean true.
+        if isinstance(data, dict) and True in data:
+            return {"on" if key is True else key: value for key, value in data.items()}
+        return data
+
+
+class ModelSpec(Declaration):
+    """One model's whole life."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    description: str = ""
+    owners: list[str] = Field(default_factory=list, description="E-mail addresses or team:name.")
+    task: Literal[
+        "binary_classification",
+        "multiclass_classification",
+        "regression",
+        "count_regression",
+        "ranking",
+    ]
+    cadence: Cadence
+    start: date | None = Field(None, description="First day of the first window.")
+    end: date | None = Field(None, description="No window ends after this day.")
+    source: Source
+    contract: Contract = None
+    features: Features | ImportPath | None = None
+    feature_contract: Contract = None
+    columns: Columns
+    estimator: Buildable
+    training: Training = Training()
+    gate: GatePolicy
+    deployment: DeploymentPolicy = DeploymentPolicy()
+    monitoring: Monitoring = Monitoring()
+    retrain: RetrainPolicy = RetrainPolicy()
+    alerts: list[str] = Field(default_factory=lambda: ["console"])
+
+    @property
+    def grid(self) -> WindowGrid:
+        """The model's windows."""
+        return WindowGrid(self.cadence, self.start, self.end)
+
+    @property
+    def task_type(self) -> Task:
+        """The task's behaviour."""
+        return TASKS[self.task]
+
+    @property
+    def feature_step(self) -> Features | None:
+        """The feature function in its long form."""
+        if isinstance(self.features, str):
+            return Features(function=self.features)
+        return self.features
+
+    @property
+    def hold_out_windows(self) -> int:
+        """Windows kept for the judge; 1 (the whole data set) for cadence none."""
+        return 1 if self.cadence == "none" else int(self.training.hold_out)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._window_problems(), *self._column_problems(), *self._gate_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _window_problems(self):
+        if self.cadence == "none":
+            if self.start or self.end:
+                yield "cadence: none has no start or end"
+            if not self.training.hold_out < 1:
+                yield "cadence: none needs training.hold_out as a share between 0 and 1"
+            if self.feature_step and self.feature_step.history:
+                yield "cadence: none has no features.history"
+            return
+        if self.start is None:
+            yield f"cadence: {self.cadence} needs start, the first day of the first window"
+        elif self.end is not None and self.end <= self.start:
+            yield f"end {self.end} is not after start {self.start}"
+        elif self.cadence == "monthly" and self.start.day != 1:
+            yield f"cadence: monthly needs a start on the first of a month, not {self.start}"
+        if self.columns.time is None:
+            yield f"cadence: {self.cadence} needs columns.time"
+        if self.training.hold_out != int(self.training.hold_out):
+            yield "training.hold_out is a whole number of windows, a share only for cadence: none"
+        if (self.training.min_windows or 0) > self.training.windows:
+            yield "training.min_windows is more than training.windows"
+
+    def _column_problems(self):
+        for role in self.task_type.required_columns:
+            if getattr(self.columns, role) is None:
+                yield f"task: {self.task} needs columns.{role}"
+        if "decay" in self.retrain.on and self.monitoring.decay and not self.columns.join_key:
+            yield "monitoring.decay needs columns.key (or unit and time) to join labels by"
+
+    def _gate_problems(self):
+        for metric in (self.gate.metric, *self.gate.floor):
+            if metric not in self.task_type.metrics:
+                known = ", ".join(self.task_type.metrics)
+                yield f"gate: {metric} is no metric of task {self.task} (those are: {known})"
+
+
+def _safe_loader():
+    import yaml
+
+    # The same loader in C, ten times faster, where PyYAML was built with it.
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_specs(folder: Path) -> dict[str, tuple[ModelSpec, Path]]:
+    """Every model declared below a folder, by name, with the folder of its file.
+
+    Raises
+    ------
+    DeclarationError
+        Naming the file and the key of the first declaration that is wrong.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    from mlops_assets.lifecycle.errors import DeclarationError
+
+    specs: dict[str, tuple[ModelSpec, Path]] = {}
+    for file in sorted([*folder.rglob("defs.yaml"), *folder.rglob("defs.yml")]):
+        for document in yaml.load_all(file.read_text("utf-8"), _safe_loader()):
+            if not str((document or {}).get("type", "")).endswith(".ModelLifecycle"):
+                continue
+            try:
+                spec = ModelSpec.model_validate(document.get("attributes"))
+            except ValidationError as error:
+                raise DeclarationError(f"{file}: {error}") from None
+            if spec.name in specs:
+                raise DeclarationError(f"{file}: the model {spec.name!r} is declared twice")
+            specs[spec.name] = (spec, file.parent)
+    return specs

@@ -1,0 +1,74 @@
+"""What a task is: how its frames become cases, and how an estimator answers them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from mlops_assets.lifecycle.columns import Columns
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What a model is asked and what was true, row by row.
+
+    Parameters
+    ----------
+    asked : DataFrame or ndarray of shape (n_rows, ...)
+        What goes into ``Task.scores``.
+    truth : ndarray of shape (n_rows,)
+    units : ndarray of shape (n_rows,)
+        The unit of each row: rows of one unit are not independent.
+    """
+
+    asked: Any
+    truth: "np.ndarray"
+    units: "np.ndarray"
+
+
+class Task(ABC):
+    """A kind of model: what it is asked, what it answers, how it is scored."""
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    required_columns: ClassVar[tuple[str, ...]] = ("target",)
+    tabular: ClassVar[bool] = True
+
+    @abstractmethod
+    def features(self, frame: "pd.DataFrame", columns: "Columns") -> list[str]:
+        """Names of the columns the estimator sees."""
+
+    @abstractmethod
+    def fit(self, estimator, frame: "pd.DataFrame", columns: "Columns"):
+        """Fit ``estimator`` on a feature frame and return it."""
+
+    @abstractmethod
+    def cases(
+        self, hold_out: "pd.DataFrame", training: "pd.DataFrame", columns: "Columns"
+    ) -> Cases:
+        """The hold-out as cases; ``training`` is what the challenger has seen."""
+
+    @abstractmethod
+    def scores(self, estimator, asked) -> "np.ndarray":
+        """What the metrics score, one entry a row."""
+
+    @abstractmethod
+    def answers(self, estimator, asked) -> list[dict[str, Any]]:
+        """What the REST server answers, one JSON-able mapping a row."""
+
+    @abstractmethod
+    def predicted(self, answers: list[dict[str, Any]]) -> "np.ndarray":
+        """The entries of ``scores`` back from what was answered."""
+
+    def monitored(self, answers: list[dict[str, Any]]) -> "pd.DataFrame":
+        """Columns of the answers whose distribution is watched for drift."""
+        import pandas as pd
+
+        return pd.DataFrame({"prediction": [a.get("score", a["prediction"]) for a in answers]})
+
+    def check_truth(self, truth: "np.ndarray") -> str | None:
+        """Why these labels can't judge a model, or None when they can."""
+        return "no rows to judge on" if len(truth) == 0 else None

@@ -1,0 +1,64 @@
+"""Recommendations: a unit asked, a ranked list of items answered."""
+
+from mlops_assets.lifecycle.tasks.base import Cases, Task
+
+
+class Ranking(Task):
+    """Rank all items for a unit; relevant is what it takes up for the first time in the hold-out.
+
+    The estimator has ``recommend(units, k) -> (items, scores)``, both of shape (n_units, k).
+    """
+
+    name = "ranking"
+    metrics = ("ndcg_at_10", "hit_rate_at_10")
+    required_columns = ("unit", "item")
+    tabular = False
+    shown = 10
+
+    def features(self, frame, columns):
+        return [columns.unit]
+
+    def fit(self, estimator, frame, columns):
+        return estimator.fit(frame)
+
+    def cases(self, hold_out, training, columns):
+        import numpy as np
+
+        pair = [columns.unit, columns.item]
+        seen = training[pair].drop_duplicates()
+        new = hold_out[pair].drop_duplicates().merge(seen, how="left", on=pair, indicator=True)
+        new = new[new["_merge"] == "left_only"]
+        relevant = new.groupby(columns.unit, sort=True, observed=True)[columns.item].agg(list)
+        truth = np.empty(len(relevant), dtype=object)
+        truth[:] = relevant.tolist()
+        units = relevant.index.to_numpy()
+        return Cases(asked=units, truth=truth, units=units)
+
+    def scores(self, estimator, asked):
+        return estimator.recommend(_units(asked), k=self.shown)[0]
+
+    def answers(self, estimator, asked):
+        items, scores = estimator.recommend(_units(asked), k=self.shown)
+        return [
+            {"prediction": [str(i) for i in row], "scores": [float(s) for s in weights]}
+            for row, weights in zip(items, scores, strict=True)
+        ]
+
+    def predicted(self, answers):
+        import numpy as np
+
+        return np.array([answer["prediction"] for answer in answers], dtype=object)
+
+    def monitored(self, answers):
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "first_item": [a["prediction"][0] for a in answers],
+                "first_score": [a["scores"][0] for a in answers],
+            }
+        )
+
+
+def _units(asked):
+    return asked.iloc[:, 0].to_numpy() if hasattr(asked, "iloc") else asked

@@ -1,0 +1,183 @@
+"""Fitting a declared estimator, and what is recorded of it."""
+
+import difflib
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
+from mlops_assets.lifecycle.fingerprint import digest_of, environment_digest, frame_digest
+from mlops_assets.lifecycle.import_paths import load_object
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.lifecycle.spec import Buildable, ModelSpec
+
+EXAMPLE_ROWS = 5
+REFERENCE_ROWS = 20_000
+
+
+def build(declared: "Buildable", features: "pd.DataFrame | None" = None) -> Any:
+    """Make an estimator from its declaration.
+
+    A ``random_state`` that was left open is fixed to 0, so that the same data give the same
+    model. Text columns among ``features`` are one-hot encoded in front of a scikit-learn
+    estimator, unless it is a pipeline of the user's own.
+
+    Raises
+    ------
+    DeclarationError
+        On a parameter that the class does not have, naming the nearest.
+    """
+    factory = load_object(declared.class_)
+    known = list(inspect.signature(factory).parameters)
+    for name in declared.params:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {known}"
+            raise DeclarationError(f"estimator.params: {declared.class_} has no {name!r}{hint}")
+    params = dict(declared.params)
+    if "random_state" in known:
+        params.setdefault("random_state", 0)
+    estimator = factory(**params)
+    return estimator if features is None else _encoding_text(estimator, features)
+
+
+def _encoding_text(estimator: Any, features: "pd.DataFrame") -> Any:
+    from sklearn.compose import make_column_transformer
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    text = [c for c in features.columns if features[c].dtype.kind not in "biuf"]
+    if not text or isinstance(estimator, Pipeline):
+        return estimator
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=50, sparse_output=False
+    )
+    return make_pipeline(
+        make_column_transformer(
+            (encoder, text), remainder="passthrough", verbose_feature_names_out=False
+        ),
+        estimator,
+    )
+
+
+def fit(spec: "ModelSpec", training: "pd.DataFrame", declared: "Buildable | None" = None) -> Any:
+    """Fit the declared estimator (or a baseline) on a feature frame.
+
+    Raises
+    ------
+    EvidenceError
+        When the labels can't teach anything: no rows, or one class only.
+    """
+    task = spec.task_type
+    if spec.columns.target is not None:
+        problem = task.check_truth(training[spec.columns.target].to_numpy())
+        if problem:
+            raise EvidenceError(f"{spec.name}: can't train on this window: {problem}")
+    elif training.empty:
+        raise EvidenceError(f"{spec.name}: can't train on this window: no rows")
+    seen = training[task.features(training, spec.columns)] if task.tabular else None
+    return task.fit(build(declared or spec.estimator, seen), training, spec.columns)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What one training is made of.
+
+    Parameters
+    ----------
+    windows : list of str
+        The training windows, oldest first.
+    seen, unseen : DataFrame
+        Training rows, and the hold-out's.
+    data_version, fingerprint, code_version : str
+    """
+
+    windows: list[str]
+    seen: "pd.DataFrame"
+    unseen: "pd.DataFrame"
+    data_version: str
+    fingerprint: str
+    code_version: str
+
+    @classmethod
+    def of(cls, spec: "ModelSpec", seen: dict, unseen: dict, code_version: str) -> "TrainingData":
+        """Join the windows and tell what they are."""
+        version = data_version(seen)
+        return cls(
+            windows=sorted(seen),
+            seen=join_windows(seen),
+            unseen=join_windows(unseen),
+            data_version=version,
+            fingerprint=fingerprint(spec, code_version, version),
+            code_version=code_version,
+        )
+
+
+def recorded_params(spec: "ModelSpec") -> dict[str, str]:
+    """The parameters as MLflow shows them."""
+    windows = {"training.windows": spec.training.windows} if spec.cadence != "none" else {}
+    declared = {"estimator": spec.estimator.class_, "hold_out": spec.training.hold_out}
+    return {k: str(v) for k, v in (declared | windows | spec.estimator.params).items()}
+
+
+def fingerprint(spec: "ModelSpec", code_version: str, data_version: str) -> str:
+    """What a training is made of: equal fingerprints mean an equal model."""
+    return digest_of(
+        spec.name, spec.task, spec.estimator, code_version, data_version, environment_digest()
+    )
+
+
+def join_windows(frames: "dict[str, pd.DataFrame]") -> "pd.DataFrame":
+    """One frame of all windows in order of their keys."""
+    import pandas as pd
+
+    return pd.concat([frames[key] for key in sorted(frames)], ignore_index=True)
+
+
+def data_version(frames: "dict[str, pd.DataFrame]") -> str:
+    """One data version for several windows."""
+    return digest_of({key: frame_digest(frame) for key, frame in frames.items()})
+
+
+def split(
+    spec: "ModelSpec", frames: "dict[str, pd.DataFrame]"
+) -> "tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]":
+    """Training windows and hold-out windows; the hold-out is the newest.
+
+    Without windows a row belongs to the hold-out by the hash of its content, so that equal rows
+    fall on one side and a row stays on its side when the data set grows.
+    """
+    if spec.cadence == "none":
+        (key, frame), *_ = frames.items()
+        held = _held_out(spec, frame)
+        return {key: frame[~held]}, {key: frame[held]}
+    keys = sorted(frames)
+    cut = len(keys) - spec.hold_out_windows
+    return {k: frames[k] for k in keys[:cut]}, {k: frames[k] for k in keys[cut:]}
+
+
+def _held_out(spec: "ModelSpec", frame: "pd.DataFrame"):
+    from mlops_assets.lifecycle.fingerprint import row_hashes
+
+    columns = [spec.columns.unit] if spec.columns.unit else list(frame.columns)
+    return row_hashes(frame[columns]) % 10_000 < spec.training.hold_out * 10_000
+
+
+def reference(spec: "ModelSpec", estimator: Any, unseen: "pd.DataFrame") -> "pd.DataFrame":
+    """What the drift report compares live traffic with: features and answers on unseen rows.
+
+    Rows the model was fitted on would not do: its answers to them are more certain than any
+    that live traffic will get. Shape (n_rows <= 20,000, n_features + n_watched).
+    """
+    import pandas as pd
+
+    task = spec.task_type
+    asked = unseen[task.features(unseen, spec.columns)]
+    if not task.tabular:
+        asked = asked.drop_duplicates()
+    asked = asked.sample(min(len(asked), REFERENCE_ROWS), random_state=0).reset_index(drop=True)
+    answers = task.monitored(task.answers(estimator, asked))
+    return pd.concat([asked, answers], axis=1) if task.tabular else answers

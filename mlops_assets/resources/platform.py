@@ -1,0 +1,36 @@
+"""The settings, registry, journal and prediction log, as one Dagster resource."""
+
+from functools import cached_property
+
+import dagster as dg
+
+from mlops_assets.lifecycle.registry import Registry
+from mlops_assets.lifecycle.settings import Settings
+
+
+class Platform(dg.ConfigurableResource):
+    """What lives outside Dagster: settings come from the environment, see ``Settings``."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return Settings.from_environment()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The MLflow registry."""
+        return Registry(self.settings)
+
+    @cached_property
+    def journal(self):
+        """The rollout journal."""
+        from mlops_assets.lifecycle.rollout.journal import Journal
+
+        return Journal(self.settings.database_url)
+
+    @cached_property
+    def prediction_log(self):
+        """The prediction log."""
+        from mlops_assets.lifecycle.prediction_log import PredictionLog
+
+        return PredictionLog(self.settings.prediction_log)

@@ -1,0 +1,71 @@
+"""From a registered version to one that can answer: verified, loaded, warmed up."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_serving
+from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.registry import Registry, Version
+from mlops_assets.lifecycle.tasks import TASKS, Task
+from mlops_assets.serving.payload import RecordReader
+
+EXAMPLE_FILE = "input_example.json"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A version that answers requests."""
+
+    version: Version
+    serving: Serving
+    estimator: Any
+    reader: RecordReader
+    loaded_at: datetime
+
+    @property
+    def task(self) -> Task:
+        """How the estimator is asked."""
+        return TASKS[self.serving.task]
+
+
+def load(registry: Registry, version: Version) -> ServedModel:
+    """Load a version from a private, verified copy of its files.
+
+    Raises
+    ------
+    ArtifactError
+        When the files are not those that were registered, or not of this model.
+    Exception
+        Whatever the estimator raises when it answers its own input example.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlops-serving-") as private:
+        folder = registry.take(version, Path(private))
+        serving = read_serving(folder)
+        if serving.model != version.model or serving.task not in TASKS:
+            raise ArtifactError(
+                f"the files of {version} describe {serving.model!r} of task {serving.task!r}"
+            )
+        model = ServedModel(
+            version=version,
+            serving=serving,
+            estimator=load_estimator(folder, registry.settings.trusted_types),
+            reader=RecordReader(serving),
+            loaded_at=datetime.now(UTC),
+        )
+        _warm_up(model, folder / EXAMPLE_FILE)
+    return model
+
+
+def _warm_up(model: ServedModel, example: Path) -> None:
+    # The first prediction imports and compiles: it must not be a client's, and must not fail.
+    if not example.exists():
+        return
+    # MLflow writes a missing number as NaN, which is not JSON; a client writes null.
+    table = json.loads(example.read_text("utf-8"), parse_constant=lambda _: None)
+    first = dict(zip(table["columns"], table["data"][0], strict=True))
+    rows = model.reader.rows([first])
+    model.task.answers(model.estimator, model.reader.frame(rows))

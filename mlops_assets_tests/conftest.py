@@ -1,0 +1,61 @@
+"""Fixtures every test may use."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mlops_assets.lifecycle.registry import Registry
+from mlops_assets.lifecycle.settings import Settings
+from mlops_assets_tests.harness import Lab, free_port
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory) -> Path:
+    """An empty MLflow database; making one takes seconds, copying it does not."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments()
+    return file
+
+
+def make_home(folder: Path, store: Path, environment: pytest.MonkeyPatch) -> Path:
+    """A platform's home in an empty folder, addressed by the environment."""
+    folder.mkdir()
+    shutil.copy(store, folder / "mlflow.db")
+    for name in ("MLFLOW_TRACKING_URI", "MLOPS_STORAGE_URL", "MLOPS_DATABASE_URL", "MLOPS_ALERTS"):
+        environment.delenv(name, raising=False)
+    environment.setenv("MLOPS_HOME", str(folder))
+    environment.setenv("MLOPS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, migrated_store) -> Path:
+    """A platform's home of its own, addressed by the environment."""
+    return make_home(tmp_path / "home", migrated_store, monkeypatch)
+
+
+@pytest.fixture
+def lab(home, tmp_path):
+    """A project with a Dagster instance of its own."""
+    with dg.instance_for_test() as instance:
+        yield Lab(tmp_path / "project", instance)
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory, migrated_store):
+    """A project that all tests of a module share: each has to leave it as it was."""
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as environment:
+        make_home(folder / "home", migrated_store, environment)
+        with dg.instance_for_test() as instance:
+            yield Lab(folder / "project", instance)
+
+
+@pytest.fixture
+def registry(home) -> Registry:
+    """The registry of the test's platform."""
+    return Registry(Settings.from_environment())

@@ -1,0 +1,271 @@
+"""Bad data stops at the contract, whatever source it comes from, and leaves what was there."""
+
+import sqlite3
+from typing import ClassVar
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from mlops_assets_tests.harness import (
+    Lab,
+    checks,
+    errors,
+    materialized,
+    of_week,
+    visits,
+    week,
+    weekly,
+)
+
+CONTRACT = {
+    "columns": {
+        "visit": {"dtype": "str"},
+        "interest": {"dtype": "float"},
+        "minutes": {"dtype": "float", "ge": 0},
+        "bought": {"dtype": "int", "isin": [0, 1]},
+    },
+    "unique": ["visit"],
+}
+WEEK = 2
+
+
+@pytest.fixture(scope="module")
+def instance():
+    """One Dagster instance for all tests here: what they look at is in their own folders."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def lab(home, tmp_path, instance):
+    return Lab(tmp_path / "project", instance)
+
+
+def rows(window, file):
+    """A source of the python kind: whatever objects a file holds."""
+    return pd.read_pickle(file)
+
+
+def knows_the_whole_window(raw, window, history):
+    """A feature function with the classic leak: a mean over rows that come later."""
+    return raw.assign(patience=raw["minutes"] - raw["minutes"].mean())
+
+
+def knows_the_past_only(raw, window, history):
+    return raw.assign(patience=raw["minutes"] - raw["minutes"].expanding().mean())
+
+
+def forgets_the_target(raw, window, history):
+    return raw.drop(columns="bought")
+
+
+class Csv:
+    declared: ClassVar = {"type": "csv", "path": "data.csv"}
+
+    def write(self, folder, frame):
+        frame.to_csv(folder / "data.csv", index=False)
+
+
+class Parquet:
+    declared: ClassVar = {"type": "parquet", "path": "data.parquet"}
+
+    def write(self, folder, frame):
+        frame.to_parquet(folder / "data.parquet")
+
+
+class Sqlite:
+    declared: ClassVar = {"type": "sql", "url": "sqlite:///data.db", "table": "visits"}
+
+    def write(self, folder, frame):
+        text = frame.assign(at=frame["at"].map(str))
+        with sqlite3.connect(folder / "data.db") as connection:
+            text.to_sql("visits", connection, index=False, if_exists="replace")
+        connection.close()
+
+
+class Python:
+    declared: ClassVar = {"type": "python", "function": f"{__name__}.rows"}
+
+    def write(self, folder, frame):
+        frame.to_pickle(folder / "data.pickle")
+
+
+SOURCES = [Csv(), Parquet(), Sqlite(), Python()]
+
+
+def by_name(source):
+    return type(source).__name__.lower()
+
+
+def missing_column(frame, bad):
+    return frame.drop(columns="minutes")
+
+
+def wrong_dtype(frame, bad):
+    return frame.assign(minutes=[f"{m:.0f} minutes" for m in frame["minutes"]])
+
+
+def nulls_in_the_target(frame, bad):
+    return frame.assign(bought=frame["bought"].astype(float).mask(bad.cumsum().between(1, 3) & bad))
+
+
+def out_of_range(frame, bad):
+    return frame.assign(minutes=frame["minutes"].mask(bad.cumsum().between(1, 5) & bad, -7.0))
+
+
+def duplicate_keys(frame, bad):
+    return pd.concat([frame, frame[bad].head(2)], ignore_index=True)
+
+
+def empty_window(frame, bad):
+    return frame[~bad]
+
+
+def mixed_time_zones(frame, bad):
+    odd = bad & (bad.cumsum() == 1)
+    spelled = [str(t.tz_localize(None) if o else t) for t, o in zip(frame["at"], odd, strict=True)]
+    return frame.assign(at=spelled)
+
+
+def undecodable_times(frame, bad):
+    return frame.assign(at=frame["at"].map(str).mask(bad & (bad.cumsum() == 1), "last Tuesday"))
+
+
+BROKEN = [
+    (missing_column, "column exists (minutes)", 400, "missing"),
+    (wrong_dtype, "(minutes)", 400, "dtype"),
+    (nulls_in_the_target, "not null (bought)", 3, "null"),
+    (out_of_range, "(minutes)", 5, "-7.0"),
+    (duplicate_keys, "unique together (visit)", 4, "v000801"),
+    (empty_window, "no rows in window", 0, "no rows in window"),
+]
+UNREADABLE = [
+    (mixed_time_zones, "mixes"),
+    (undecodable_times, "last Tuesday"),
+]
+
+
+def declare(lab, source, **changes):
+    declared = dict(source.declared)
+    if isinstance(source, Python):
+        declared["params"] = {"file": str(lab.folder / "data.pickle")}
+    lab.declare(weekly(source=declared, contract=CONTRACT, **changes))
+
+
+def good_then_bad(lab, source, spoil):
+    """A good week in storage, the same week spoiled at the source, and the run that meets it."""
+    lab.folder.mkdir(parents=True)
+    declare(lab, source)
+    frame = visits(3)
+    source.write(lab.folder, frame)
+    good = lab.run("data", week(WEEK))
+    assert good.success, errors(good)
+    before = {a: lab.file(a, week(WEEK)).read_bytes() for a in ("raw_data", "validated_features")}
+    source.write(lab.folder, spoil(frame, of_week(frame, WEEK)))
+    return before, lab.run("lifecycle", week(WEEK))
+
+
+def assert_stopped(lab, before, result):
+    """The run failed at the contract, made nothing, and left what was stored; the evaluation."""
+    assert not result.success
+    assert materialized(result) == []
+    for asset, content in before.items():
+        assert lab.file(asset, week(WEEK)).read_bytes() == content
+    contract = checks(result)["raw_data/contract"]
+    assert not contract.passed
+    assert contract.blocking
+    assert contract.severity is dg.AssetCheckSeverity.ERROR
+    return contract
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+@pytest.mark.parametrize(
+    ("spoil", "named", "count", "shown"), BROKEN, ids=[spoil.__name__ for spoil, *_ in BROKEN]
+)
+def test_rows_that_break_the_contract_are_shown_and_go_no_further(
+    lab, source, spoil, named, count, shown
+):
+    before, result = good_then_bad(lab, source, spoil)
+    contract = assert_stopped(lab, before, result)
+    assert named in contract.description
+    assert shown in contract.metadata[f"failures in {week(WEEK)}"].value
+    assert contract.metadata[f"failing values in {week(WEEK)}"].value >= count
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+@pytest.mark.parametrize(
+    ("spoil", "named"), UNREADABLE, ids=[spoil.__name__ for spoil, _ in UNREADABLE]
+)
+def test_times_that_mean_no_moment_go_no_further(lab, source, spoil, named):
+    before, result = good_then_bad(lab, source, spoil)
+    contract = assert_stopped(lab, before, result)
+    assert named in contract.metadata["unreadable"].value
+    assert "'at'" in contract.description
+
+
+def test_a_csv_file_that_is_not_utf_8_goes_no_further(lab):
+    source = Csv()
+    before, _ = good_then_bad(lab, source, empty_window)
+    frame = visits(3).assign(visit=lambda f: "münchen-" + f["visit"])
+    text = frame.to_csv(index=False)
+    (lab.folder / "data.csv").write_bytes(text.encode("latin-1"))
+    contract = assert_stopped(lab, before, lab.run("lifecycle", week(WEEK)))
+    assert "not utf-8: byte 0xfc" in contract.metadata["unreadable"].value
+    assert "data.csv" in contract.description
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+def test_a_source_that_is_gone_goes_no_further(lab, source):
+    lab.folder.mkdir(parents=True)
+    declare(lab, source)
+    contract = assert_stopped(lab, {}, lab.run("lifecycle", week(WEEK)))
+    assert "data." in contract.metadata["unreadable"].value
+
+
+def test_one_bad_window_of_a_range_keeps_the_others_from_being_stored(lab):
+    lab.folder.mkdir(parents=True)
+    source = Csv()
+    declare(lab, source)
+    frame = visits(3)
+    source.write(lab.folder, out_of_range(frame, of_week(frame, 1)))
+    result = lab.fill(0, 2)
+    assert not result.success
+    assert materialized(result) == []
+    broken = checks(result)["raw_data/contract"].metadata
+    assert broken["broken windows"].value == 1
+    assert broken[f"failing values in {week(1)}"].value == 5
+
+
+def test_a_feature_function_that_knows_the_future_is_stopped(lab):
+    lab.write(visits(3))
+    declare(lab, Csv(), features=f"{__name__}.knows_the_whole_window")
+    result = lab.run("lifecycle", week(WEEK))
+    assert not result.success
+    assert materialized(result) == ["raw_data"]
+    leak = checks(result)["validated_features/no_future_leak"]
+    assert not leak.passed
+    assert leak.blocking
+    assert leak.severity is dg.AssetCheckSeverity.ERROR
+    assert leak.metadata["leaking rows"].value == 200
+    assert not lab.file("validated_features", week(WEEK)).exists()
+
+
+def test_a_feature_function_that_knows_the_past_only_is_not_stopped(lab):
+    lab.write(visits(3))
+    declare(lab, Csv(), features=f"{__name__}.knows_the_past_only")
+    result = lab.run("data", week(WEEK))
+    assert result.success, errors(result)
+    assert checks(result)["validated_features/no_future_leak"].metadata["leaking rows"].value == 0
+    assert "patience" in lab.stored("validated_features", week(WEEK))
+
+
+def test_features_that_break_their_contract_go_no_further(lab):
+    lab.write(visits(3))
+    declare(lab, Csv(), features=f"{__name__}.forgets_the_target")
+    result = lab.run("lifecycle", week(WEEK))
+    assert not result.success
+    assert materialized(result) == ["raw_data"]
+    contract = checks(result)["validated_features/contract"]
+    assert not contract.passed
+    assert "column exists (bought)" in contract.description

@@ -1,0 +1,564 @@
+"""The loop by itself: sensors on real reports, schedules, and the alerts that reach people."""
+
+import json
+import logging
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from mlops_assets.automation.alerts import failure_sensor
+from mlops_assets.components.lifecycle import lifecycle_definitions
+from mlops_assets.definitions import resources
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets_tests.harness import errors, free_port, of_week, visits, week, weekly
+
+# Five windows are complete and the sixth is three days old, whatever day it is.
+FIRST = datetime.now(UTC).date() - timedelta(weeks=5, days=3)
+DRIFT = dg.AssetKey(["live", "drift_report"])
+DECAY = dg.AssetKey(["live", "performance_report"])
+NEWEST = week(4, FIRST)
+
+
+def live(**changes):
+    """A model that a null does not stop, so that broken data can reach the monitors."""
+    estimator = {
+        "class": "sklearn.ensemble.HistGradientBoostingClassifier",
+        "params": {"max_iter": 20},
+    }
+    declared = {
+        "start": FIRST.isoformat(),
+        "estimator": estimator,
+        "alerts": ["team"],
+        "monitoring__decay": {"drop": 0.1},
+        "retrain__on": ["drift", "decay"],
+    }
+    return weekly("live", **(declared | changes))
+
+
+class Inbox:
+    """A webhook: a real HTTP server that keeps what it is sent, and answers with ``status``."""
+
+    def __init__(self):
+        self.alerts = []
+        self.status = 200
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if inbox.status is None:  # hangs up without an answer
+                    self.close_connection = True
+                    return
+                inbox.alerts.append(json.loads(body))
+                self.send_response(inbox.status)
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/alerts"
+
+    @contextmanager
+    def listening(self):
+        thread = threading.Thread(target=self.server.serve_forever)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.server.shutdown()
+            thread.join()
+            self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server_of_alerts():
+    with Inbox().listening() as inbox:
+        yield inbox
+
+
+@pytest.fixture
+def inbox(server_of_alerts):
+    """The webhook, emptied."""
+    server_of_alerts.alerts.clear()
+    server_of_alerts.status = 200
+    return server_of_alerts
+
+
+@pytest.fixture(autouse=True)
+def channels(server_of_alerts, tmp_path_factory, monkeypatch):
+    """The alerts file names the webhook by an environment variable."""
+    file = tmp_path_factory.mktemp("alerts") / "alerts.yaml"
+    file.write_text('team: {type: webhook, url: "{{ env.TEAM_WEBHOOK }}"}\n', "utf-8")
+    monkeypatch.setenv("MLOPS_ALERTS", str(file))
+    monkeypatch.setenv("TEAM_WEBHOOK", server_of_alerts.url)
+    return file
+
+
+@pytest.fixture(scope="module")
+def watched(shared_lab, tmp_path_factory):
+    """A served model and four reports on real traffic, in this order:
+
+    window 3 stable and healthy, 4 drifted and decayed, 1 drifted, 2 broken.
+    """
+    lab = shared_lab
+    frame = visits(5, start=FIRST)
+    lab.write(frame)
+    # Here the alerts go to the console: the fixture outlives the tests' alerts file.
+    lab.declare(live(alerts=["console"]))
+    assert lab.fill(0, 4).success
+    rng = np.random.default_rng(0)
+    asked = frame.assign(interest=frame["interest"].where(~_in(frame, 1, 4), frame["interest"] + 2))
+    # In window 4 customers ask for one thing and buy another.
+    asked.loc[of_week(frame, 4, FIRST), "interest"] = rng.permutation(
+        asked.loc[of_week(frame, 4, FIRST), "interest"]
+    )
+    asked["minutes"] = asked["minutes"].mask(of_week(frame, 2, FIRST))
+    with lab.server() as url:
+        first = lab.run("lifecycle", week(2, FIRST))
+        assert first.success, errors(first)
+        for number in (1, 2, 3, 4):
+            lab.ask(url, asked[of_week(frame, number, FIRST)])
+    verdicts = []
+    for number in (3, 4, 1, 2):
+        result = lab.run("monitoring", week(number, FIRST))
+        assert result.success, errors(result)
+        verdicts.append(lab.stored("drift_report", week(number, FIRST)).verdict)
+    assert verdicts == ["stable", "drifted", "drifted", "broken"]
+    assert lab.stored("performance_report", week(3, FIRST)).verdict == "healthy"
+    assert lab.stored("performance_report", week(4, FIRST)).verdict == "decayed"
+    return lab
+
+
+def _in(frame, *numbers):
+    return np.logical_or.reduce([of_week(frame, number, FIRST) for number in numbers])
+
+
+@pytest.fixture
+def lab(watched):
+    """The watched model as declared; runs that a test adds are taken away again."""
+    before = {run.run_id for run in watched.instance.get_runs()}
+    watched.declare(live())
+    yield watched
+    for run in watched.instance.get_runs():
+        if run.run_id not in before:
+            watched.instance.delete_run(run.run_id)
+
+
+class Said(logging.Handler):
+    """What a sensor logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+def tick(lab, cursor=None, on="drift", said=None, definitions=None):
+    """One evaluation of a sensor, as the daemon makes it."""
+    definitions = definitions or lab.definitions
+    sensor = definitions.resolve_sensor_def(f"live_on_{on}")
+    with dg.build_sensor_context(
+        instance=lab.instance, definitions=definitions, cursor=cursor, resources=resources()
+    ) as context:
+        if said is not None:
+            context.log.addHandler(said)
+        return sensor.evaluate_tick(context)
+
+
+def ids(lab, key=DRIFT):
+    """Storage ids of the reports by window number."""
+    records = lab.instance.fetch_materializations(key, limit=100).records
+    numbers = {week(n, FIRST): n for n in range(5)}
+    return {numbers[r.partition_key]: r.storage_id for r in records if r.partition_key in numbers}
+
+
+def before(lab, number, key=DRIFT):
+    """The cursor of a sensor that has read all but the reports from this one on."""
+    return str(ids(lab, key)[number] - 1)
+
+
+def past_run(lab, trigger="drift", status=dg.DagsterRunStatus.SUCCESS, **tags):
+    """A run of the lifecycle in the instance's history."""
+    job = lab.definitions.resolve_job_def("live_lifecycle")
+    tags = {"mlops/trigger": trigger} | {f"mlops/{k}": v for k, v in tags.items()}
+    return lab.instance.create_run_for_job(job_def=job, status=status, tags=tags)
+
+
+# --- sensors --------------------------------------------------------------------------------
+
+
+def test_a_stable_report_asks_for_nothing_and_says_why(lab, inbox):
+    found = ids(lab)
+    data = tick(lab, cursor=None)
+    assert found[3] == min(found.values()), "the stable report is the first"
+    # The stable report is read first, the drifted one after it asks.
+    assert len(data.run_requests) == 1
+    lab.declare(live(retrain__on=[]))
+    quiet = tick(lab, cursor=before(lab, 3))
+    assert quiet.run_requests == []
+    assert f"{week(3, FIRST)}: nothing to do: stable" in quiet.skip_message
+
+
+def test_a_drifted_report_asks_for_one_retrain_of_the_newest_complete_window(lab, inbox):
+    data = tick(lab, before(lab, 4))
+    (request,) = data.run_requests
+    report = str(ids(lab)[4])
+    assert request.run_key == f"live:drift:{report}"
+    assert request.partition_key == NEWEST
+    assert request.tags["mlops/trigger"] == "drift"
+    assert request.tags["mlops/report"] == report
+    assert request.tags["mlops/report_window"] == week(4, FIRST)
+    assert data.cursor == report
+
+
+def test_the_retrain_trains_on_the_newest_window_whichever_gave_the_alarm(lab, inbox):
+    (request,) = tick(lab, before(lab, 1)).run_requests
+    assert request.tags["mlops/report_window"] == week(1, FIRST)
+    assert request.partition_key == NEWEST
+
+
+def test_labels_that_come_late_move_the_retrain_to_an_earlier_window(lab, inbox):
+    lab.declare(live(columns__label_delay="10d"))
+    (request,) = tick(lab, before(lab, 4)).run_requests
+    assert request.partition_key == week(3, FIRST)
+
+
+def test_with_the_new_cursor_the_same_report_asks_for_nothing(lab, inbox):
+    first = tick(lab, before(lab, 1))
+    assert len(first.run_requests) == 1
+    again = tick(lab, str(max(ids(lab).values())))
+    assert again.run_requests == []
+    assert again.skip_message == "no new drift_report"
+
+
+def test_a_report_that_started_a_retrain_never_starts_another_whatever_the_cursor(lab, inbox):
+    (request,) = tick(lab, before(lab, 4)).run_requests
+    past_run(lab, report=request.tags["mlops/report"], report_window=week(4, FIRST))
+    lab.declare(live(retrain__cooldown="0s"))
+    data = tick(lab, before(lab, 4))
+    assert [r.tags["mlops/report"] for r in data.run_requests] == [str(ids(lab)[1])]
+
+
+def test_every_report_since_the_cursor_is_read_and_none_asks_twice(lab, inbox):
+    cursor, asked, seen = None, [], []
+    for _ in range(6):
+        data = tick(lab, cursor)
+        asked += [r.tags["mlops/report_window"] for r in data.run_requests]
+        seen.append(data.cursor)
+        cursor = data.cursor
+    found = ids(lab)
+    assert asked == [week(4, FIRST), week(1, FIRST)]
+    assert cursor == str(max(found.values()))
+    told = [a["message"] for a in inbox.alerts]
+    assert [t.split(": ")[-1] for t in told] == ["drifted", "drifted", "broken"]
+
+
+def test_a_report_whose_run_still_runs_waits_and_keeps_the_cursor(lab, inbox):
+    seen = {}
+
+    @dg.op
+    def report(context):
+        verdict = {"verdict": "drifted"}
+        context.log_event(dg.AssetMaterialization(DRIFT, partition=NEWEST, metadata=verdict))
+        seen["during"] = tick(lab, last)
+
+    @dg.job
+    def monitoring_under_way():
+        report()
+
+    last = str(max(ids(lab).values()))
+    assert monitoring_under_way.execute_in_process(instance=lab.instance).success
+    during, after = seen["during"], tick(lab, last)
+    assert during.run_requests == []
+    assert "still under way" in during.skip_message
+    assert during.cursor in (None, last)
+    assert inbox.alerts[0]["kind"] == "drift"
+    assert len(inbox.alerts) == 1
+    assert [r.tags["mlops/report_window"] for r in after.run_requests] == [NEWEST]
+    assert int(after.cursor) > int(last)
+
+
+def test_during_the_cooldown_nothing_is_asked_for(lab, inbox):
+    past_run(lab, "schedule")
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert "cooling down until" in data.skip_message
+    assert len(inbox.alerts) == 3, "people hear of it all the same"
+
+
+def test_a_run_by_hand_does_not_cool_the_sensor_down(lab, inbox):
+    past_run(lab, "manual")
+    assert len(tick(lab, before(lab, 4)).run_requests) == 1
+
+
+def test_a_spent_weekly_budget_asks_a_person(lab, inbox):
+    lab.declare(live(retrain__cooldown="0s", retrain__max_per_week=2))
+    for number in (7, 8):
+        past_run(lab, report=str(number), report_window=f"2020-01-0{number}")
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert "retrain.max_per_week is 2: asks a person" in data.skip_message
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+def test_a_retrain_under_way_keeps_the_sensor_from_asking(lab, inbox, status):
+    past_run(lab, "manual", status)
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert "a retrain is under way since" in data.skip_message
+
+
+def test_a_retrain_that_failed_on_the_window_asks_a_person(lab, inbox):
+    lab.declare(live(retrain__cooldown="0s"))
+    failed = dg.DagsterRunStatus.FAILURE
+    for number in (1, 4):
+        past_run(lab, "drift", failed, report="7", report_window=week(number, FIRST))
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert "asks a person" in data.skip_message
+
+
+def test_with_an_empty_on_a_drifted_report_only_alerts(lab, inbox):
+    lab.declare(live(retrain__on=[]))
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert "drifted, and retrain.on is empty" in data.skip_message
+    assert [a["kind"] for a in inbox.alerts] == ["drift"] * 3
+
+
+def test_broken_data_alerts_and_starts_no_retrain(lab, inbox):
+    data = tick(lab, before(lab, 2))
+    assert data.run_requests == []
+    assert "fix the data" in data.skip_message
+    (alert,) = inbox.alerts
+    assert alert["message"] == f"drift_report of window {week(2, FIRST)}: broken"
+
+
+def test_a_decayed_report_asks_for_a_retrain_of_its_own(lab, inbox):
+    data = tick(lab, before(lab, 4, DECAY), on="decay")
+    (request,) = data.run_requests
+    assert request.run_key == f"live:decay:{ids(lab, DECAY)[4]}"
+    assert request.tags["mlops/trigger"] == "decay"
+    assert request.partition_key == NEWEST
+    assert [a["kind"] for a in inbox.alerts] == ["decay"]
+
+
+def test_drift_and_decay_of_one_window_start_one_retrain(lab, inbox):
+    lab.declare(live(retrain__cooldown="0s"))
+    (request,) = tick(lab, before(lab, 4)).run_requests
+    tags = {k.removeprefix("mlops/"): v for k, v in request.tags.items() if k.startswith("mlops/")}
+    past_run(lab, **tags)
+    decay = tick(lab, before(lab, 4, DECAY), on="decay")
+    assert all(r.tags["mlops/report_window"] != week(4, FIRST) for r in decay.run_requests)
+
+
+# --- schedules ------------------------------------------------------------------------------
+
+
+def at(lab, schedule, moment):
+    definitions = lab.definitions
+    with dg.build_schedule_context(
+        instance=lab.instance,
+        scheduled_execution_time=moment,
+        repository_def=definitions.get_repository_def(),
+    ) as context:
+        return definitions.resolve_schedule_def(schedule).evaluate_tick(context)
+
+
+MONDAY = datetime(2026, 3, 2, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def planned(shared_lab):
+    """Declares a model for the schedules, which read no data."""
+
+    def declare(**changes):
+        shared_lab.declare(weekly("live", **changes))
+        return shared_lab
+
+    return declare
+
+
+def test_the_schedule_retrains_on_the_newest_complete_window(planned):
+    data = at(planned(), "live_retrain", MONDAY)
+    (request,) = data.run_requests
+    assert request.partition_key == "2026-02-23"
+    assert request.run_key == "live:schedule:2026-03-02T03:00"
+    assert request.tags["mlops/trigger"] == "schedule"
+    assert request.tags["dagster/partition"] == "2026-02-23"
+
+
+@pytest.mark.parametrize(
+    ("delay", "window"), [("3h", "2026-02-23"), ("4h", "2026-02-16"), ("7d", "2026-02-16")]
+)
+def test_the_schedule_waits_for_the_labels(planned, delay, window):
+    (request,) = at(planned(columns__label_delay=delay), "live_retrain", MONDAY).run_requests
+    assert request.partition_key == window
+
+
+def test_before_the_first_window_is_complete_the_schedule_skips(planned):
+    data = at(planned(), "live_retrain", datetime(2026, 1, 11, 3, tzinfo=UTC))
+    assert data.run_requests == []
+    assert "no window has complete labels yet (first: 2026-01-05)" in data.skip_message
+
+
+@pytest.mark.parametrize("schedule", ["live_retrain", "live_watch"])
+def test_after_the_end_of_the_grid_the_schedules_skip(planned, schedule):
+    lab = planned(end="2026-02-02")
+    last = at(lab, schedule, datetime(2026, 2, 2, 3, tzinfo=UTC))
+    assert [r.partition_key for r in last.run_requests] == ["2026-01-26"]
+    over = at(lab, schedule, MONDAY)
+    assert over.run_requests == []
+    assert over.skip_message
+
+
+def test_the_watch_reports_on_the_window_that_closed_and_the_one_that_matured(planned):
+    lab = planned(columns__label_delay="7d")
+    data = at(lab, "live_watch", datetime(2026, 3, 2, 0, 30, tzinfo=UTC))
+    assert sorted(r.partition_key for r in data.run_requests) == ["2026-02-16", "2026-02-23"]
+    assert len({r.run_key for r in data.run_requests}) == 2
+    without = at(planned(), "live_watch", datetime(2026, 3, 2, 0, 30, tzinfo=UTC))
+    assert [r.partition_key for r in without.run_requests] == ["2026-02-23"]
+
+
+def test_the_watch_runs_on_the_day_the_windows_begin(planned):
+    lab = planned(start="2026-01-08")
+    cron = lab.definitions.resolve_schedule_def("live_watch").cron_schedule
+    assert cron == "30 0 * * 4"
+    data = at(lab, "live_watch", datetime(2026, 1, 15, 0, 30, tzinfo=UTC))
+    assert [r.partition_key for r in data.run_requests] == ["2026-01-08"]
+
+
+def test_a_model_without_a_schedule_has_no_retrain_schedule(planned):
+    lab = planned(retrain__schedule=None)
+    names = [s.name for s in lab.definitions.get_repository_def().schedule_defs]
+    assert names == ["live_watch"]
+
+
+def test_a_model_without_windows_is_scheduled_without_a_partition(planned):
+    lab = planned(
+        cadence="none", start=None, training={"hold_out": 0.3}, retrain__schedule="0 3 * * 1"
+    )
+    for schedule in ("live_retrain", "live_watch"):
+        (request,) = at(lab, schedule, MONDAY).run_requests
+        assert request.partition_key is None
+
+
+# --- alerts ---------------------------------------------------------------------------------
+
+
+def alert_of(lab, result):
+    """Evaluate the failure sensor on a run, as the daemon does."""
+    failure = next(e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE")
+    context = dg.build_run_status_sensor_context(
+        sensor_name="alert_on_failure",
+        dagster_instance=lab.instance,
+        dagster_run=lab.instance.get_run_by_id(result.run_id),
+        dagster_event=failure,
+        resources=resources(),
+    )
+    with context.for_run_failure() as failed:
+        failure_sensor()(failed)
+
+
+def test_a_failed_run_reaches_the_channel_with_its_cause_and_a_link(lab, inbox):
+    result = lab.run("lifecycle", week(0, FIRST))
+    assert not result.success
+    alert_of(lab, result)
+    (alert,) = inbox.alerts
+    assert alert["model"] == "live"
+    assert alert["kind"] == "failure"
+    assert "live_lifecycle failed: step live__trained_model" in alert["message"]
+    assert "0 windows to train on, 2 wanted" in alert["message"]
+    assert alert["link"].endswith(f"/runs/{result.run_id}")
+
+
+def test_drift_reaches_the_channel_with_a_link_to_its_run(lab, inbox):
+    tick(lab, before(lab, 1))
+    (alert, *_) = inbox.alerts
+    assert alert["model"] == "live"
+    assert alert["kind"] == "drift"
+    assert alert["message"] == f"drift_report of window {week(1, FIRST)}: drifted"
+    record = lab.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=DRIFT, asset_partitions=[week(1, FIRST)]), limit=1
+    ).records[0]
+    assert alert["link"].endswith(f"/runs/{record.run_id}")
+
+
+def nobody_listens(inbox, monkeypatch):
+    monkeypatch.setenv("TEAM_WEBHOOK", f"http://127.0.0.1:{free_port()}/")
+
+
+def answers_500(inbox, monkeypatch):
+    inbox.status = 500
+
+
+def hangs_up(inbox, monkeypatch):
+    inbox.status = None
+
+
+def is_no_url(inbox, monkeypatch):
+    monkeypatch.setenv("TEAM_WEBHOOK", "team-webhook")
+
+
+def is_not_set(inbox, monkeypatch):
+    monkeypatch.delenv("TEAM_WEBHOOK")
+
+
+DOWN = [nobody_listens, answers_500, hangs_up, is_no_url, is_not_set]
+
+
+@pytest.mark.parametrize("breaks", DOWN, ids=[f.__name__ for f in DOWN])
+def test_a_webhook_that_is_down_is_logged_and_the_sensor_asks_all_the_same(
+    lab, inbox, monkeypatch, breaks
+):
+    breaks(inbox, monkeypatch)
+    said = Said()
+    data = tick(lab, before(lab, 4), said=said)
+    assert len(data.run_requests) == 1
+    assert data.cursor == str(ids(lab)[4])
+    assert [line for line in said.lines if "alert not delivered to team" in line]
+
+
+@pytest.mark.parametrize("text", ["other: {type: console}", "team: {type: pigeon}"])
+def test_an_alerts_file_that_changed_does_not_stop_a_running_sensor(lab, inbox, channels, text):
+    definitions, said = lab.definitions, Said()
+    channels.write_text(text, "utf-8")
+    data = tick(lab, before(lab, 4), said=said, definitions=definitions)
+    assert len(data.run_requests) == 1
+    assert [
+        line for line in said.lines if "not delivered to team" in line and str(channels) in line
+    ]
+
+
+def test_an_unknown_channel_is_an_error_that_names_file_and_key(lab, channels):
+    spec = lab.declare(live(alerts=["taem"]))
+    with pytest.raises(DeclarationError) as caught:
+        lifecycle_definitions(spec, lab.folder)
+    message = str(caught.value)
+    assert f"{lab.folder / 'defs.yaml'}: alerts: no channel 'taem' in {channels}" in message
+    assert "did you mean 'team'?" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("team: {type: webhook, ulr: x}", "team.webhook.ulr"),
+        ("team: {type: pigeon}", "pigeon"),
+        ("team: [", "alerts.yaml"),
+    ],
+)
+def test_an_alerts_file_that_is_wrong_is_an_error_that_names_it(lab, channels, text, named):
+    channels.write_text(text, "utf-8")
+    with pytest.raises(DeclarationError) as caught:
+        lifecycle_definitions(lab.spec, lab.folder)
+    assert str(channels) in str(caught.value)
+    assert named in str(caught.value)
