@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,22 @@ import pytest
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets_tests.harness import Lab, free_port
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def apart_from_the_users_own(tmp_path_factory):
+    """No test, nor a process it starts, reads or writes the homes of whoever runs the tests."""
+    home = tmp_path_factory.mktemp("home")
+    dagster = tmp_path_factory.mktemp("dagster")
+    shutil.copy(ROOT / "dagster.yaml", dagster)
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [n for n in os.environ if n.startswith(("MLOPS_", "MLFLOW_TRACKING"))]:
+            environment.delenv(name)
+        environment.setenv("MLOPS_HOME", str(home))
+        environment.setenv("DAGSTER_HOME", str(dagster))
+        yield
 
 
 @pytest.fixture(scope="session")

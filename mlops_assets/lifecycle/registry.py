@@ -3,6 +3,7 @@
 Versions are created with all their tags in one call, so that none is ever seen half-registered.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,9 @@ class Registry:
         """Let one process at a time make MLflow's tables: two at once break each other's."""
         from filelock import FileLock
 
+        if uri.startswith("sqlite"):
+            # A pooled connection would go on reading a file that was since restored or replaced.
+            os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         self.settings.home.mkdir(parents=True, exist_ok=True)
         with FileLock(self.settings.home / "mlflow.lock"):
             client = _client(uri)
