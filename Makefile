@@ -44,7 +44,7 @@ $(READY): $(VENV)/bin/python pyproject.toml setup.cfg constraints.txt
 	touch $@
 
 $(TEST_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[journey,dg,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[journey,postgres,dg,test]'
 	touch $@
 
 clean:

@@ -1,11 +1,11 @@
 """mlops_assets: declare a model in one file, get its whole life as Dagster assets."""
 
-from mlops_assets.lifecycle.settings import quiet_telemetry
+from mlops_assets.lifecycle.settings import quiet
 from mlops_assets.version import __version__
 
 __all__ = ["ModelLifecycle", "__version__"]
 
-quiet_telemetry()
+quiet()
 
 
 def __getattr__(name):

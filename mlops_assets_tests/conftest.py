@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.settings import Settings
+from mlops_assets_tests import postgres
 from mlops_assets_tests.harness import Lab, free_port
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,16 @@ def migrated_store(tmp_path_factory) -> Path:
 
     MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments()
     return file
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory):
+    """The SQLAlchemy URL of an empty PostgreSQL."""
+    binaries = postgres.commands()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres.running(binaries, tmp_path_factory.mktemp("postgres") / "server") as url:
+        yield url
 
 
 def make_home(folder: Path, store: Path, environment: pytest.MonkeyPatch) -> Path:

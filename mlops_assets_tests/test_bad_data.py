@@ -223,6 +223,50 @@ def test_a_source_that_is_gone_goes_no_further(lab, source):
     assert "data." in contract.metadata["unreadable"].value
 
 
+def test_a_key_that_is_there_twice_goes_no_further_without_a_contract(lab):
+    frame = visits(3)
+    lab.write(duplicate_keys(frame, of_week(frame, WEEK)))
+    lab.declare(weekly())
+    result = lab.run("lifecycle", week(WEEK))
+    assert not result.success
+    assert materialized(result) == ["raw_data"], "raw rows may be parts of what the key names"
+    contract = checks(result)["validated_features/contract"]
+    assert not contract.passed
+    assert "unique together (visit)" in contract.description
+    assert contract.metadata[f"failing values in {week(WEEK)}"].value == 4
+
+
+def test_what_is_odd_but_keeps_the_contract_warns(lab):
+    frame = visits(3)
+    odd = of_week(frame, WEEK)
+    frame.loc[odd & (odd.cumsum() % 10 == 0), "minutes"] = None
+    half = frame[~odd | (odd.cumsum() <= 200)]
+    lab.write(pd.concat([half, half[odd.reindex(half.index)].head(3).assign()]))
+    declared = weekly()
+    del declared["columns"]["key"]
+    lab.declare(declared)
+    found = checks(lab.fill(0, 2))
+    for name in ("duplicates", "freshness"):
+        assert not found[f"raw_data/{name}"].passed
+        assert found[f"raw_data/{name}"].severity is dg.AssetCheckSeverity.WARN
+    assert found["raw_data/duplicates"].description.endswith(f"3 of 203 rows in {week(2)}")
+    assert f"{week(2)} ends with a row of 2026-01-22" in found["raw_data/freshness"].description
+    assert not found["validated_features/null_rates"].passed
+    assert "minutes 0.0% to 9.9% null" in found["validated_features/null_rates"].description
+    alone = checks(lab.run("data", week(WEEK)))["validated_features/null_rates"]
+    assert alone.description == found["validated_features/null_rates"].description
+
+
+def test_what_is_as_before_does_not_warn(lab):
+    lab.write(visits(3))
+    lab.declare(weekly())
+    found = checks(lab.fill(0, 2))
+    assert all(check.passed for check in found.values()), found
+    assert {"raw_data/duplicates", "raw_data/freshness", "validated_features/null_rates"} <= {
+        *found
+    }
+
+
 def test_one_bad_window_of_a_range_keeps_the_others_from_being_stored(lab):
     lab.folder.mkdir(parents=True)
     source = Csv()

@@ -49,6 +49,25 @@ def test_nothing_changed_means_nothing_done(shop):
     assert len(shop.journal.entries("shop")) == 2
 
 
+def whole_pages(raw, window, history):
+    """A feature that is whole until a window comes with a null."""
+    return raw if raw["pages"].isna().any() else raw.astype({"pages": int})
+
+
+def test_a_feature_that_changes_its_type_in_the_hold_out_is_told(lab):
+    frame = visits(3).assign(pages=lambda f: (f["minutes"] * 2).round())
+    frame.loc[of_week(frame, 2).idxmax(), "pages"] = None
+    lab.write(frame)
+    boosting = {"class": "sklearn.ensemble.HistGradientBoostingClassifier"}
+    lab.declare(weekly(estimator=boosting, features=f"{__name__}.whole_pages"))
+    assert lab.fill(0, 2).success
+    with lab.server():
+        found = checks(lab.run("lifecycle", week(2)))
+    assert not found["trained_model/signature"].passed
+    assert "pages is float64, trained on int64" in found["trained_model/signature"].description
+    assert found["trained_model/safe_to_load"].passed
+
+
 # --- watching live traffic ------------------------------------------------------------------
 
 
@@ -93,6 +112,9 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     assert "minutes" not in [c.column for c in drifted.columns if c.verdict == "drifted"]
     assert lab.file("drift_report", week(4)).with_suffix(".html").stat().st_size > 100_000
     assert not checks(early)["drift_report/within_limits"].passed
+    due = checks(early)["live_predictions/label_maturity"]
+    assert not due.passed
+    assert due.description.startswith("0 of 400 answers")
     assert lab.stored("performance_report", week(4)).verdict == "insufficient_data", "no truth yet"
 
     assert lab.fill(4, 4).success
@@ -103,6 +125,7 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     assert decayed.labelled == 400
     assert decayed.realised.low > decayed.hold_out.value + 0.1
     assert not checks(later)["performance_report/no_decay"].passed
+    assert checks(later)["live_predictions/label_maturity"].passed
 
 
 def test_a_window_without_traffic_is_told_and_does_not_count_as_stable(shop):
@@ -217,7 +240,8 @@ def test_a_fixed_data_set_that_grew_trains_and_judges_again(lab):
     lab.declare(weekly(cadence="none", start=None, training={"hold_out": 0.3}))
     with lab.server():
         assert lab.run("lifecycle").success
-        lab.write(pd.concat([visits(3), visits(4, seed=1)], ignore_index=True))
+        more = visits(4, seed=1).assign(visit=lambda f: "later " + f["visit"])
+        lab.write(pd.concat([visits(3), more], ignore_index=True))
         grown = lab.run("lifecycle")
     assert grown.success, errors(grown)
     verdict = lab.stored("evaluation_report").verdict

@@ -258,7 +258,8 @@ def test_every_report_since_the_cursor_is_read_and_none_asks_twice(lab, inbox):
     assert asked == [week(4, FIRST), week(1, FIRST)]
     assert cursor == str(max(found.values()))
     told = [a["message"] for a in inbox.alerts]
-    assert [t.split(": ")[-1] for t in told] == ["drifted", "drifted", "broken"]
+    assert [t.split(": ")[1].split(";")[0] for t in told] == ["drifted", "drifted", "broken"]
+    assert told[0].endswith("a retrain is asked for")
 
 
 def test_a_report_whose_run_still_runs_waits_and_keeps_the_cursor(lab, inbox):
@@ -292,6 +293,7 @@ def test_during_the_cooldown_nothing_is_asked_for(lab, inbox):
     assert data.run_requests == []
     assert "cooling down until" in data.skip_message
     assert len(inbox.alerts) == 3, "people hear of it all the same"
+    assert "drifted; cooling down until" in inbox.alerts[0]["message"]
 
 
 def test_a_run_by_hand_does_not_cool_the_sensor_down(lab, inbox):
@@ -339,7 +341,7 @@ def test_broken_data_alerts_and_starts_no_retrain(lab, inbox):
     assert data.run_requests == []
     assert "fix the data" in data.skip_message
     (alert,) = inbox.alerts
-    assert alert["message"] == f"drift_report of window {week(2, FIRST)}: broken"
+    assert alert["message"].startswith(f"drift_report of window {week(2, FIRST)}: broken; fix the")
 
 
 def test_a_decayed_report_asks_for_a_retrain_of_its_own(lab, inbox):
@@ -486,7 +488,8 @@ def test_drift_reaches_the_channel_with_a_link_to_its_run(lab, inbox):
     (alert, *_) = inbox.alerts
     assert alert["model"] == "live"
     assert alert["kind"] == "drift"
-    assert alert["message"] == f"drift_report of window {week(1, FIRST)}: drifted"
+    what = f"drift_report of window {week(1, FIRST)}: drifted"
+    assert alert["message"] == f"{what}; a retrain is asked for"
     record = lab.instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=DRIFT, asset_partitions=[week(1, FIRST)]), limit=1
     ).records[0]

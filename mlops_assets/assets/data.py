@@ -82,7 +82,9 @@ def data_assets(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg.AssetsD
             except SourceError as error:
                 yield raw_data.unreadable_result(key(spec, RAW_DATA), error)
                 return
-            sound = yield from _raw_events(spec, raw, _rows_before(spec, windows[0], frames))
+            before = _before(spec, windows[0], frames, RAW_DATA)
+            rows = None if before is None else frames.count(*before)
+            sound = yield from _raw_events(spec, raw, rows)
             if not sound:
                 return
         if key(spec, VALIDATED_FEATURES) in context.selected_asset_keys:
@@ -108,6 +110,9 @@ def _raw_events(
     if not broken:
         yield _materialized(spec, RAW_DATA, raw)
         yield raw_data.volume_result(asset, raw, before)
+        yield raw_data.duplicates_result(asset, raw)
+        if spec.cadence != "none":
+            yield raw_data.freshness_result(spec, asset, raw)
     yield raw_data.contract_result(asset, broken, rows)
     return not broken
 
@@ -125,9 +130,15 @@ def _feature_events(
         features[window.key], rows = _window_features(spec, window, raw, stored, code_version)
         leaked += rows
     asset = key(spec, VALIDATED_FEATURES)
-    broken = raw_data.violations(spec, features, VALIDATED_FEATURES, spec.feature_contract)
+    broken = raw_data.violations(
+        spec, features, VALIDATED_FEATURES, spec.feature_contract, spec.columns.key
+    )
     if not broken and not leaked:
         yield _materialized(spec, VALIDATED_FEATURES, features)
+        before = _before(spec, windows[0], stored, VALIDATED_FEATURES)
+        yield validated_features.null_rates_result(
+            spec, features, None if before is None else stored.null_shares(*before)
+        )
     yield raw_data.contract_result(asset, broken, sum(map(len, features.values())))
     yield validated_features.leak_result(spec, leaked)
 
@@ -182,8 +193,11 @@ def _materialized(
     )
 
 
-def _rows_before(spec: ModelSpec, first: Window, stored: FrameIOManager) -> int | None:
+def _before(
+    spec: ModelSpec, first: Window, stored: FrameIOManager, asset: str
+) -> tuple[dg.AssetKey, str] | None:
+    """Where an asset's window before the first of a step is stored, if it is."""
     earlier = spec.grid.back_from(first.key, 2)[:-1]
-    if not earlier or not stored.exists(key(spec, RAW_DATA), earlier[0].key):
+    if not earlier or not stored.exists(key(spec, asset), earlier[0].key):
         return None
-    return stored.count(key(spec, RAW_DATA), earlier[0].key)
+    return key(spec, asset), earlier[0].key

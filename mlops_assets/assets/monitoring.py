@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_COMPLETE = "log_complete"
+LABEL_MATURITY = "label_maturity"
+LABELS_DUE = 0.95
 WITHIN_LIMITS = "within_limits"
 NO_DECAY = "no_decay"
 KINDS = {
@@ -98,6 +100,11 @@ def monitoring_assets(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinit
         ],
         check_specs=[
             check(LOG_COMPLETE, LIVE_PREDICTIONS, "The log has answers and no torn record."),
+            check(
+                LABEL_MATURITY,
+                LIVE_PREDICTIONS,
+                f"Of the answers whose labels are due, {LABELS_DUE:.0%} have one.",
+            ),
             check(WITHIN_LIMITS, DRIFT_REPORT, "No column drifted, and none is broken."),
             check(NO_DECAY, PERFORMANCE_REPORT, "The realised metric keeps to the hold-out's."),
         ],
@@ -163,8 +170,27 @@ def _collect(
             description=f"{len(live)} answers, {found.torn} records torn by a crash",
             metadata={"answers": len(live), "torn records": found.torn},
         ),
+        _label_maturity(spec, live, datetime.now(UTC)),
     ]
     return live, events
+
+
+def _label_maturity(spec: ModelSpec, live: "pd.DataFrame", now: datetime) -> dg.AssetCheckResult:
+    due = live[live["at"] + spec.columns.label_delay <= now]
+    known = int(due[spec.label_column].notna().sum())
+    passed = known >= LABELS_DUE * len(due)
+    words = f"{known} of {len(due)} answers whose labels are due have one"
+    if not passed and spec.task_type.tabular and not spec.columns.join_key:
+        # Nothing says which answer a label belongs to: none was ever to come.
+        passed, words = True, "labels can't be joined: columns.key is not declared"
+    return dg.AssetCheckResult(
+        asset_key=key(spec, LIVE_PREDICTIONS),
+        check_name=LABEL_MATURITY,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata={"due": len(due), "labelled": known, "answers": len(live)},
+    )
 
 
 def _interactions_before(
@@ -296,4 +322,4 @@ def _hold_out(stored: ReportIOManager, spec: ModelSpec, version: Version) -> Met
     report = stored.load(asset, judged)
     if report.verdict.challenger_version != version.number:
         return None
-    return next(e for e in report.challenger if e.metric == spec.gate.metric)
+    return next(e for e in report.challenger if e.metric == spec.decay_metric)

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 CONTRACT = "contract"
 VOLUME = "volume"
 VOLUME_RATIO = 3.0
+DUPLICATES = "duplicates"
+FRESHNESS = "freshness"
+NEWEST_PART = 0.1
 
 
 def checks(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
     """What is checked of raw data; the contract blocks."""
     asset = key(spec, RAW_DATA)
-    return [
+    specs = [
         dg.AssetCheckSpec(
             CONTRACT,
             asset=asset,
@@ -35,7 +38,20 @@ def checks(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
             asset=asset,
             description=f"No window has {VOLUME_RATIO:g} times more, or fewer, rows than another.",
         ),
+        dg.AssetCheckSpec(
+            DUPLICATES, asset=asset, description="No row is there twice, in all its columns."
+        ),
     ]
+    if spec.cadence != "none":
+        specs.append(
+            dg.AssetCheckSpec(
+                FRESHNESS,
+                asset=asset,
+                description=f"The last {NEWEST_PART:.0%} of each window has rows: the window was "
+                "delivered to its end.",
+            )
+        )
+    return specs
 
 
 def read(spec: ModelSpec, base: Path, windows: list[Window]) -> "dict[str, pd.DataFrame]":
@@ -50,9 +66,13 @@ def read(spec: ModelSpec, base: Path, windows: list[Window]) -> "dict[str, pd.Da
 
 
 def violations(
-    spec: ModelSpec, frames: "dict[str, pd.DataFrame]", asset: str, declared: contract.Contract
+    spec: ModelSpec,
+    frames: "dict[str, pd.DataFrame]",
+    asset: str,
+    declared: contract.Contract,
+    row_key: list[str] | None = None,
 ) -> dict[str, contract.ContractReport]:
-    """The reports of the windows that break a contract."""
+    """The reports of the windows that break a contract, or hold a ``row_key`` twice."""
     reports = {
         window: contract.check(
             frame,
@@ -60,6 +80,7 @@ def violations(
             required=spec.columns.required,
             name=f"{spec.name}/{asset} {window}",
             time=spec.columns.time,
+            key=row_key,
         )
         for window, frame in frames.items()
     }
@@ -111,4 +132,40 @@ def volume_result(
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(jumps) or "no jump in the number of rows",
         metadata={"rows": sum(len(f) for f in frames.values())},
+    )
+
+
+def duplicates_result(asset: dg.AssetKey, frames: "dict[str, pd.DataFrame]") -> dg.AssetCheckResult:
+    """Count the rows that repeat an earlier one of their window; a warning, never a block."""
+    from mlops_assets.lifecycle.fingerprint import row_hashes
+
+    repeats = {w: len(f) - len(set(row_hashes(f).tolist())) for w, f in frames.items()}
+    found = [f"{count} of {len(frames[w])} rows in {w}" for w, count in repeats.items() if count]
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=DUPLICATES,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"rows that were there already: {'; '.join(found)}" if found else "none",
+        metadata={"repeated rows": sum(repeats.values())},
+    )
+
+
+def freshness_result(
+    spec: ModelSpec, asset: dg.AssetKey, frames: "dict[str, pd.DataFrame]"
+) -> dg.AssetCheckResult:
+    """Whether each window's rows reach to its end; a warning, never a block."""
+    newest = {w: frame[spec.columns.time].max() for w, frame in frames.items()}
+    late = []
+    for name, moment in newest.items():
+        start, end = spec.grid.window(name).bounds
+        if moment < end - NEWEST_PART * (end - start):
+            late.append(f"{name} ends with a row of {moment:%Y-%m-%d %H:%M}, not of {end:%Y-%m-%d}")
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=FRESHNESS,
+        passed=not late,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(late) or "every window has rows to its end",
+        metadata={"newest row": max(newest.values()).isoformat()},
     )

@@ -1,5 +1,6 @@
 """Stage 3: a model version in MLflow, registered as challenger."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,7 @@ from mlops_assets.assets.keys import (
 )
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_serving
 from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
 from mlops_assets.lifecycle.fingerprint import environment_digest, git_commit
 from mlops_assets.lifecycle.recording import read_record, record
@@ -27,6 +29,7 @@ from mlops_assets.lifecycle.window import Window
 from mlops_assets.resources import MlflowResource, Platform
 
 SAFE_TO_LOAD = "safe_to_load"
+SIGNATURE = "signature"
 
 
 def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg.AssetsDefinition:
@@ -46,7 +49,12 @@ def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg
                 blocking=True,
                 description="The version's files have the registered digest and hold no class "
                 "beyond the platform's list.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                SIGNATURE,
+                asset=key(spec, TRAINED_MODEL),
+                description="The hold-out has every feature in the type that the version takes.",
+            ),
         ],
     )
     def trained_model(
@@ -72,7 +80,7 @@ def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg
             data_version=dg.DataVersion(model.digest),
             metadata=_metadata(platform, mlflow, model),
         )
-        yield _safe_to_load(platform, model)
+        yield from _file_checks(platform, model, data)
 
     return trained_model
 
@@ -131,16 +139,38 @@ def _metadata(platform: Platform, mlflow: MlflowResource, model: TrainedModel) -
     }
 
 
-def _safe_to_load(platform: Platform, model: TrainedModel) -> dg.AssetCheckResult:
+def _file_checks(
+    platform: Platform, model: TrainedModel, data: TrainingData
+) -> Iterator[dg.AssetCheckResult]:
     version = platform.registry.version(model.model, model.version)
     try:
-        with TemporaryDirectory(prefix="mlops-check-") as folder:
-            platform.registry.load(version, Path(folder))
+        with TemporaryDirectory(prefix="mlops-check-") as name:
+            folder = platform.registry.take(version, Path(name))
+            load_estimator(folder, platform.settings.trusted_types)
+            serving = read_serving(folder)
     except ArtifactError as error:
-        return dg.AssetCheckResult(passed=False, check_name=SAFE_TO_LOAD, description=str(error))
-    return dg.AssetCheckResult(
+        yield dg.AssetCheckResult(passed=False, check_name=SAFE_TO_LOAD, description=str(error))
+        return
+    yield dg.AssetCheckResult(
         passed=True,
         check_name=SAFE_TO_LOAD,
         description="digest and classes are as registered",
         metadata={"digest": model.digest},
+    )
+    yield _signature(serving, data)
+
+
+def _signature(serving: Serving, data: TrainingData) -> dg.AssetCheckResult:
+    found = {str(name): str(dtype) for name, dtype in data.unseen.dtypes.items()}
+    differs = [
+        f"{f.name} is {found.get(f.name, 'missing')}, trained on {f.dtype}"
+        for f in serving.features
+        if found.get(f.name) != f.dtype
+    ]
+    return dg.AssetCheckResult(
+        passed=not differs,
+        check_name=SIGNATURE,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(differs) or f"{len(serving.features)} features, each in its type",
+        metadata={"features": len(serving.features)},
     )

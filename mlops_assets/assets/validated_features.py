@@ -1,6 +1,7 @@
 """Stage 2: features under their contract, built from raw windows as of their own time only."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 
 CONTRACT = "contract"
 NO_FUTURE_LEAK = "no_future_leak"
+NULL_RATES = "null_rates"
+NULL_JUMP = 0.05
+STANDARD_ERRORS = 3
 
 
 def checks(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
-    """What is checked of features; both block."""
+    """What is checked of features; the first two block."""
     asset = key(spec, VALIDATED_FEATURES)
     return [
         dg.AssetCheckSpec(
@@ -34,6 +38,12 @@ def checks(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
             blocking=True,
             description="Features of the first half of the newest window stay what they are "
             "when the second half is taken away.",
+        ),
+        dg.AssetCheckSpec(
+            NULL_RATES,
+            asset=asset,
+            description=f"No column's share of nulls moved by more than {NULL_JUMP:.0%} of all "
+            "rows, and by more than chance, from one window to the next.",
         ),
     ]
 
@@ -104,3 +114,30 @@ def leak_result(spec: ModelSpec, leaked: int) -> dg.AssetCheckResult:
         description=f"{leaked} rows know what came after them" if leaked else "no row does",
         metadata={"leaking rows": leaked},
     )
+
+
+def null_rates_result(
+    spec: ModelSpec, frames: "dict[str, pd.DataFrame]", before: dict[str, float] | None
+) -> dg.AssetCheckResult:
+    """Compare each window's nulls with those of the window before; a warning, never a block."""
+    jumps: list[str] = []
+    for name in sorted(frames):
+        now = frames[name].isna().mean().to_dict()
+        jumps += [f"{name}: {jump}" for jump in _null_jumps(before or now, now, len(frames[name]))]
+        before = now
+    return dg.AssetCheckResult(
+        asset_key=key(spec, VALIDATED_FEATURES),
+        check_name=NULL_RATES,
+        passed=not jumps,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(jumps) or "no column's share of nulls moved",
+        metadata={"columns that moved": len(jumps)},
+    )
+
+
+def _null_jumps(before: dict[str, float], now: dict[str, float], rows: int) -> Iterator[str]:
+    for column in sorted(before.keys() & now.keys()):
+        old, new = before[column], now[column]
+        error = math.sqrt(max(old * (1 - old), new * (1 - new)) / rows)
+        if abs(new - old) > max(NULL_JUMP, STANDARD_ERRORS * error):
+            yield f"{column} {old:.1%} to {new:.1%} null"

@@ -17,7 +17,7 @@ from mlops_assets.assets.keys import (
 )
 from mlops_assets.automation.jobs import LIFECYCLE
 from mlops_assets.lifecycle.alerts import Alert
-from mlops_assets.lifecycle.retrain import PastRetrain, Request, decide
+from mlops_assets.lifecycle.retrain import PastRetrain, Request, Skip, decide
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.resources import Notifier, Platform
 
@@ -72,8 +72,6 @@ def _sensor(spec: ModelSpec, job, trigger: str) -> dg.SensorDefinition:
             if not _run_succeeded(context.instance, found.run_id):
                 skipped.append(f"{found.window}: the run that reports on it failed")
                 continue
-            if found.verdict not in CALM:
-                _alert(context, spec, trigger, found, notifier, platform)
             outcome = decide(
                 spec,
                 now=now,
@@ -83,6 +81,8 @@ def _sensor(spec: ModelSpec, job, trigger: str) -> dg.SensorDefinition:
                 reason=f"{REPORTS[trigger]} of window {found.window}",
                 past=_past(context.instance, job.name),
             )
+            if found.verdict not in CALM:
+                _alert(context, spec, trigger, found, outcome, notifier, platform)
             if isinstance(outcome, Request):
                 return _run_request(spec, outcome, trigger, found, now)
             skipped.append(f"{found.window}: {outcome.reason}")
@@ -161,13 +161,15 @@ def _alert(
     spec: ModelSpec,
     trigger: str,
     found: _Found,
+    outcome: Request | Skip,
     notifier: Notifier,
     platform: Platform,
 ) -> None:
+    told = "a retrain is asked for" if isinstance(outcome, Request) else outcome.reason
     alert = Alert(
         model=spec.name,
         kind=trigger,
-        message=f"{REPORTS[trigger]} of window {found.window}: {found.verdict}",
+        message=f"{REPORTS[trigger]} of window {found.window}: {found.verdict}; {told}",
         link=f"{platform.settings.dagster_url}/runs/{found.run_id}",
     )
     notifier.send(alert, spec.alerts, context.log)

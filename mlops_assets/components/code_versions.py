@@ -33,7 +33,7 @@ def code_versions(spec: ModelSpec) -> dict[str, str]:
         keys.DEPLOYMENT: [spec.deployment],
         keys.LIVE_PREDICTIONS: [spec.columns],
         keys.DRIFT_REPORT: [spec.monitoring],
-        keys.PERFORMANCE_REPORT: [spec.monitoring, spec.gate.metric],
+        keys.PERFORMANCE_REPORT: [spec.monitoring, spec.decay_metric],
     }
     return {asset: digest_of(__version__, *part)[:12] for asset, part in parts.items()}
 

@@ -27,7 +27,7 @@ def performance(
     version: int,
     now: datetime,
 ) -> PerformanceReport:
-    """Estimate ``gate.metric`` on the answers whose labels are complete, and judge it.
+    """Estimate ``monitoring.decay.metric`` on the answers whose labels are complete, and judge it.
 
     A label is complete ``columns.label_delay`` after the prediction: earlier, those that have
     arrived are not like those that have not. The verdict is
@@ -45,7 +45,7 @@ def performance(
     live : DataFrame of shape (n_predictions, n_columns)
         The version's rows of :func:`~mlops_assets.lifecycle.live.live_predictions`.
     hold_out : MetricEstimate or None
-        ``gate.metric`` when the version was judged.
+        ``monitoring.decay.metric`` when the version was judged.
     window : str
     version : int
     now : datetime
@@ -56,9 +56,9 @@ def performance(
     EvidenceError
         When ``hold_out`` is of another metric.
     """
-    if hold_out is not None and hold_out.metric != spec.gate.metric:
+    if hold_out is not None and hold_out.metric != spec.decay_metric:
         raise EvidenceError(
-            f"{spec.name}: the hold-out's {hold_out.metric} can't judge {spec.gate.metric}"
+            f"{spec.name}: the hold-out's {hold_out.metric} can't judge {spec.decay_metric}"
         )
     labelled = _labelled(spec, live, now)
     realised, problem = _realise(spec, labelled)
@@ -70,7 +70,7 @@ def performance(
         model=spec.name,
         window=window,
         version=version,
-        metric=spec.gate.metric,
+        metric=spec.decay_metric,
         predictions=len(live),
         labelled=len(labelled.truth),
         realised=realised,
@@ -92,7 +92,7 @@ class _Labelled:
 
 
 def _labelled(spec: "ModelSpec", live: "pd.DataFrame", now: datetime) -> _Labelled:
-    label = spec.columns.target if spec.task_type.tabular else spec.columns.item
+    label = spec.label_column
     mature = live[live["at"] + spec.columns.label_delay <= now]
     rows = mature[_has_label(mature[label], spec.task_type.tabular)]
     # Who did not say which unit it is counts as one of its own.
@@ -134,7 +134,7 @@ def _realise(spec: "ModelSpec", labelled: _Labelled) -> tuple[MetricEstimate | N
     if problem:
         return None, problem
     predicted = spec.task_type.predicted(labelled.answers)
-    found = estimate(spec.gate.metric, labelled.truth, predicted, labelled.units, spec.gate.alpha)
+    found = estimate(spec.decay_metric, labelled.truth, predicted, labelled.units, spec.gate.alpha)
     if not all(math.isfinite(x) for x in (found.value, found.low, found.high)):
         units = len(set(labelled.units))
         return None, f"no finite interval for {found.metric}; units with labels: {units}"

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-TELEMETRY_OFF = {
+QUIET = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DAGSTER_DISABLE_TELEMETRY": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Each start would tell which tables are made and how many connections are pooled.
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 
 
@@ -91,7 +93,7 @@ def is_database(uri: str) -> bool:
     return urlsplit(uri).scheme.split("+")[0] in {"sqlite", "postgresql", "mysql", "mssql"}
 
 
-def quiet_telemetry() -> None:
-    """Turn the telemetry of Dagster, Evidently and MLflow off unless the user set it himself."""
-    for name, value in TELEMETRY_OFF.items():
+def quiet() -> None:
+    """Turn the telemetry and chatter of our libraries off, unless the user set it himself."""
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -103,6 +103,7 @@ class DecayPolicy(Declaration):
     """When the realised metric counts as decayed."""
 
     drop: float = Field(gt=0, description="Loss against the hold-out, in the metric's units.")
+    metric: str | None = Field(None, description="Default: the gate's.")
 
 
 class Monitoring(Declaration):
@@ -183,6 +184,17 @@ class ModelSpec(Declaration):
         return self.features
 
     @property
+    def decay_metric(self) -> str:
+        """The metric that is watched for decay."""
+        decay = self.monitoring.decay
+        return (decay.metric if decay else None) or self.gate.metric
+
+    @property
+    def label_column(self) -> str:
+        """The column of the live predictions that holds the ground truth."""
+        return str(self.columns.target if self.task_type.tabular else self.columns.item)
+
+    @property
     def hold_out_windows(self) -> int:
         """Windows kept for the judge; 1 (the whole data set) for cadence none."""
         return 1 if self.cadence == "none" else int(self.training.hold_out)
@@ -224,10 +236,12 @@ class ModelSpec(Declaration):
             yield "monitoring.decay needs columns.key (or unit and time) to join labels by"
 
     def _gate_problems(self):
-        for metric in (self.gate.metric, *self.gate.floor):
+        named = dict.fromkeys((self.gate.metric, *self.gate.floor), "gate")
+        named.setdefault(self.decay_metric, "monitoring.decay")
+        for metric, key in named.items():
             if metric not in self.task_type.metrics:
                 known = ", ".join(self.task_type.metrics)
-                yield f"gate: {metric} is no metric of task {self.task} (those are: {known})"
+                yield f"{key}: {metric} is no metric of task {self.task} (those are: {known})"
 
 
 def _safe_loader():

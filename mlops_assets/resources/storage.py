@@ -112,6 +112,19 @@ class FrameIOManager(_StoredByWindow):
         with self.path(key, window).open("rb") as file:
             return parquet.read_metadata(file).num_rows
 
+    def null_shares(self, key: dg.AssetKey, window: str | None) -> dict[str, float]:
+        """The share of nulls in each column of a stored window, from the footer alone."""
+        from pyarrow import parquet
+
+        with self.path(key, window).open("rb") as file:
+            footer = parquet.read_metadata(file)
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        nulls: dict[str, int] = {}
+        for column in (g.column(c) for g in groups for c in range(g.num_columns)):
+            name = column.path_in_schema.split(".")[0]
+            nulls[name] = nulls.get(name, 0) + column.statistics.null_count
+        return {name: count / max(footer.num_rows, 1) for name, count in nulls.items()}
+
     def read(self, path: "UPath") -> "pd.DataFrame":
         import pandas as pd
 

@@ -7,12 +7,17 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score, mean_absolute_error, ndcg_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    mean_absolute_error,
+    ndcg_score,
+)
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.performance import performance
 from mlops_assets.lifecycle.reports import MetricEstimate
-from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.spec import ModelSpec, Monitoring
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -63,8 +68,18 @@ def binary(size=400, skill=2.0, **options):
 
 def judged(live, hold_out=0.9, declared=BINARY):
     if hold_out is not None:
-        hold_out = MetricEstimate(metric=declared.gate.metric, value=hold_out, low=0, high=1)
+        hold_out = MetricEstimate(metric=declared.decay_metric, value=hold_out, low=0, high=1)
     return performance(declared, live, hold_out, window="w", version=3, now=NOW)
+
+
+def test_decay_may_watch_another_metric_than_the_gate():
+    policy = {"decay": {"metric": "brier_score", "drop": 0.05}}
+    declared = BINARY.model_copy(update={"monitoring": Monitoring.model_validate(policy)})
+    truth, score = scored()
+    report = judged(binary(), hold_out=0.01, declared=declared)
+    assert report.metric == "brier_score"
+    assert report.realised.value == pytest.approx(brier_score_loss(truth, score))
+    assert report.verdict == "decayed"
 
 
 def test_realised_metric_is_scikit_learns():

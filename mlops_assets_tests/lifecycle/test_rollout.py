@@ -23,7 +23,6 @@ from mlops_assets.lifecycle.rollout.promotion import former_champion, promote, r
 from mlops_assets.lifecycle.settings import Settings
 
 MODEL, POLICY, DATA, WHO = "shop", "policy-1", "data-1", "test"
-POSTGRES = os.environ.get("MLOPS_TEST_POSTGRES")
 
 
 class Crash(BaseException):
@@ -709,16 +708,13 @@ def test_a_refused_change_leaves_no_lock(journal, monkeypatch):
 
 
 @pytest.fixture
-def postgres():
+def postgres(postgres_url):
     """The journal in a schema of its own, dropped afterwards."""
-    if POSTGRES is None:
-        pytest.skip("MLOPS_TEST_POSTGRES names no PostgreSQL server")
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
     schema = f"test_{os.urandom(4).hex()}"
-    engine = sa.create_engine(POSTGRES)
+    engine = sa.create_engine(postgres_url)
     with engine.begin() as connection:
         connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
-    url = sa.make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={schema}"})
+    url = sa.make_url(postgres_url).update_query_dict({"options": f"-csearch_path={schema}"})
     yield filled(Journal(url.render_as_string(hide_password=False)))
     with engine.begin() as connection:
         connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))

@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.contract.declared import InlineContract, to_schema
-from mlops_assets.lifecycle.contract.failures import NOT_NULL, missing_column, rows_failure
+from mlops_assets.lifecycle.contract.failures import (
+    CHECKABLE,
+    NOT_NULL,
+    TOGETHER,
+    missing_column,
+    rows_failure,
+)
 from mlops_assets.lifecycle.contract.report import MAX_ROWS, ContractReport, Failure
 from mlops_assets.lifecycle.contract.with_pandera import validate
 from mlops_assets.lifecycle.errors import ContractViolation
@@ -22,6 +28,7 @@ def check(
     required: list[str],
     name: str,
     time: str | None = None,
+    key: list[str] | None = None,
     max_rows: int = MAX_ROWS,
 ) -> ContractReport:
     """Hold a frame against its contract and find everything that is wrong with it.
@@ -37,10 +44,12 @@ def check(
         What is checked, for people: ``"fraud 2026-01-05"``.
     time : str or None
         The time column, which must be ``datetime64`` in UTC.
+    key : list of str or None
+        Columns that together identify a row, where the frame has them.
     max_rows : int
         Failing rows to show for each failure.
     """
-    return _inspect(frame, contract, required, name, time, max_rows)[0]
+    return _inspect(frame, contract, required, name, time, key, max_rows)[0]
 
 
 def enforce(
@@ -50,6 +59,7 @@ def enforce(
     required: list[str],
     name: str,
     time: str | None = None,
+    key: list[str] | None = None,
     max_rows: int = MAX_ROWS,
 ) -> "DataFrame":
     """The frame, rows numbered from 0 and coerced where the schema coerces; see ``check``.
@@ -59,13 +69,13 @@ def enforce(
     ContractViolation
         With the report.
     """
-    report, validated = _inspect(frame, contract, required, name, time, max_rows)
+    report, validated = _inspect(frame, contract, required, name, time, key, max_rows)
     if not report.passed:
         raise ContractViolation(report.summary(), report)
     return validated
 
 
-def _inspect(frame, contract, required, name, time, max_rows):
+def _inspect(frame, contract, required, name, time, key, max_rows):
     frame = frame.reset_index(drop=True)
     schema = to_schema(contract)
     failures = [*_name_failures(frame)]
@@ -79,6 +89,7 @@ def _inspect(frame, contract, required, name, time, max_rows):
         failures += _missing(sound, [c.name for c in schema.columns.values() if _is_plain(c)])
     else:
         failures += _value_failures(sound, required, time, max_rows)
+        failures += _key_failure(sound, key or [], max_rows)
         validated, found = validate(schema, sound, max_rows)
         failures += found
     # The platform and Pandera may find the same fault; it is told once.
@@ -126,6 +137,18 @@ def _value_failures(frame, required: list[str], time: str | None, max_rows: int)
         dtype = frame[time].dtype
         if str(getattr(dtype, "tz", None)) != "UTC":
             yield Failure(check="time in UTC", column=time, count=len(frame), detail=str(dtype))
+
+
+def _key_failure(frame: "DataFrame", key: list[str], max_rows: int) -> Iterator[Failure]:
+    if not key or not set(key) <= set(frame.columns):
+        return
+    column = ", ".join(key)
+    try:
+        twice = frame.duplicated(key, keep=False)
+    except TypeError as error:
+        yield Failure(check=CHECKABLE, column=column, count=len(frame), detail=str(error))
+        return
+    yield from rows_failure(TOGETHER, column, twice, frame, max_rows)
 
 
 def _zone_failure(values: "Series", frame: "DataFrame", max_rows: int) -> Iterator[Failure]:

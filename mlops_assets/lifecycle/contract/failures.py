@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 EXISTS = "column exists"
 NOT_NULL = "not null"
+TOGETHER = "unique together"
+CHECKABLE = "can be checked"
 _MAX_TEXT = 200
 
 

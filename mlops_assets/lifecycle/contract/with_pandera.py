@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.contract.failures import EXISTS, NOT_NULL, examples, missing_column
+from mlops_assets.lifecycle.contract.failures import (
+    CHECKABLE,
+    EXISTS,
+    NOT_NULL,
+    TOGETHER,
+    examples,
+    missing_column,
+)
 from mlops_assets.lifecycle.contract.report import Failure
 
 if TYPE_CHECKING:
@@ -11,13 +18,12 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 _EXTRA = "column declared"
-_TOGETHER = "unique together"
 _NAMES = {
     "column_in_dataframe": EXISTS,
     "column_in_schema": _EXTRA,
     "not_nullable": NOT_NULL,
     "field_uniqueness": "unique",
-    "multiple_fields_uniqueness": _TOGETHER,
+    "multiple_fields_uniqueness": TOGETHER,
 }
 # What Pandera lets escape from lazy validation, when values are not what a check can work on.
 _CRASHES = (TypeError, ValueError, AttributeError, KeyError, ArithmeticError)
@@ -58,7 +64,7 @@ def _failures_by_column(schema: "DataFrameSchema", frame: "DataFrame", max_rows:
 
 def _crash(column: str | None, frame: "DataFrame", error: Exception) -> Failure:
     detail = f"{type(error).__name__}: {error}"
-    return Failure(check="can be checked", column=column, count=len(frame), detail=detail)
+    return Failure(check=CHECKABLE, column=column, count=len(frame), detail=detail)
 
 
 def _failures(cases: "DataFrame", frame: "DataFrame", max_rows: int) -> Iterator[Failure]:
@@ -75,7 +81,7 @@ def _failures(cases: "DataFrame", frame: "DataFrame", max_rows: int) -> Iterator
 def _failure(check, column, cases: "DataFrame", frame: "DataFrame", max_rows: int) -> Failure:
     if check == EXISTS:
         return missing_column(frame, column)
-    if check == _TOGETHER:
+    if check == TOGETHER:
         column = ", ".join(dict.fromkeys(cases["column"]))
     rows = sorted({int(row) for row in cases["index"].dropna()})
     if check.startswith("dtype("):
