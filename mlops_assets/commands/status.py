@@ -48,6 +48,9 @@ def _row(name: str, spec: ModelSpec | None, state: Any, stored: Any) -> list[str
     champion = "none" if state.champion is None else f"v{state.champion}"
     if state.former is not None:
         champion += f" (before: v{state.former})"
+    if state.rollout is not None:
+        r = state.rollout
+        champion += f"; v{r.version} on its way ({r.strategy}, {r.share:.0%})"
     if state.unfinished:
         champion += " (a change was cut off; the next one completes it)"
     return [

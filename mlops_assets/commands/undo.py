@@ -14,11 +14,18 @@ def add_to(commands) -> None:
 def run(options) -> int:
     """Roll back."""
     from mlops_assets.lifecycle.registry import Registry
+    from mlops_assets.lifecycle.rollout.history import ABORT
     from mlops_assets.lifecycle.rollout.journal import Journal
     from mlops_assets.lifecycle.rollout.promotion import rollback
 
     settings = Settings.from_environment()
     journal = Journal(settings.database_url)
     entry = rollback(Registry(settings), journal, options.model, options.who, options.why)
-    print(f"{entry.model}: v{entry.version} is champion again, v{entry.champion_before} is not")
+    if entry.action == ABORT:
+        print(
+            f"{entry.model}: v{entry.version} was on its way and is taken back; "
+            f"v{entry.champion_before}, the champion, answers everybody"
+        )
+    else:
+        print(f"{entry.model}: v{entry.version} is champion again, v{entry.champion_before} is not")
     return 0

@@ -24,8 +24,9 @@ from mlops_assets.lifecycle.artifact import (
 from mlops_assets.lifecycle.errors import ArtifactError, DeclarationError, RolloutError
 from mlops_assets.lifecycle.fingerprint import digest_of, environment_digest
 from mlops_assets.lifecycle.registry import Registry, Version
+from mlops_assets.lifecycle.rollout.history import had_champion
 from mlops_assets.lifecycle.rollout.journal import Journal
-from mlops_assets.lifecycle.rollout.promotion import adopt, had_champion
+from mlops_assets.lifecycle.rollout.promotion import adopt
 from mlops_assets.lifecycle.tasks import TASKS
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.settings import Settings, is_database
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+CANARY, SHADOW = "canary", "shadow"
 TAG = "mlops."
+SHARE_TAG = "share"
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,10 @@ class Registry:
         """Remove an alias where it is set."""
         if alias in self.aliases(model):
             self.client.delete_registered_model_alias(model, alias)
+
+    def set_tag(self, model: str, number: int, name: str, value: str) -> None:
+        """Set one of the platform's tags of a version."""
+        self.client.set_model_version_tag(model, str(number), f"{TAG}{name}", value)
 
     def take(self, version: Version, folder: Path) -> Path:
         """A verified private copy of a version's files below ``folder``.

@@ -1,16 +1,19 @@
-"""The models that are served: they follow the champion aliases of the registry."""
+"""The models that are served: they follow the aliases of the registry."""
 
 import logging
+import os
+import socket
 import threading
 import time
 from dataclasses import dataclass
 
-from mlops_assets.lifecycle.registry import CHAMPION, Registry
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, SHARE_TAG, Registry
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.errors import RequestError
 from mlops_assets.serving.loading import ServedModel, load
+from mlops_assets.serving.routing import Routed, Routes
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 RETRY_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
@@ -18,29 +21,35 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Champion:
-    """What should serve.
+class Target:
+    """What should serve of one model, as the registry says.
 
     ``registered_at`` tells a model from one that was deleted and registered anew: its versions
     count from 1 again.
     """
 
     registered_at: int
-    number: int
+    champion: int
+    canary: int | None = None
+    share: float = 0.0
+    shadow: int | None = None
+    previous: int | None = None
 
 
 @dataclass(frozen=True)
 class _Failure:
-    champion: Champion
     problem: str
     retry_at: float
 
 
-class Models:
-    """Serves the champion of every registered model and follows when it changes.
+_Version = tuple[str, int, int]  # a model's name, when it was registered, and the number
 
-    Requests read two dictionaries, of which the following thread replaces single entries: a
-    request sees either the old version or the new one, whole.
+
+class Models:
+    """Serves the champion of every registered model, and its canary and shadow, as they change.
+
+    Requests read one dictionary, of which the following thread replaces single entries: a request
+    sees either the old routes of a model or the new ones, whole.
 
     Parameters
     ----------
@@ -49,10 +58,14 @@ class Models:
     """
 
     def __init__(self, settings: Settings, poll_seconds: float = POLL_SECONDS):
+        self._settings = settings
         self._registry = Registry(settings)
         self._poll_seconds = poll_seconds
-        self._served: dict[str, tuple[Champion, ServedModel]] = {}
-        self._failures: dict[str, _Failure] = {}
+        self._routes: dict[str, Routes] = {}
+        self._targets: dict[str, Target] = {}
+        self._loaded: dict[_Version, ServedModel] = {}
+        self._failures: dict[_Version, _Failure] = {}
+        self._problems: dict[str, str] = {}
         self._vanished: frozenset[str] = frozenset()
         self._away: str | None = None
         self._polled = threading.Event()
@@ -79,32 +92,40 @@ class Models:
         return self._polled.is_set()
 
     def served(self) -> list[ServedModel]:
-        """The versions that serve, by the name of their model."""
-        return [model for _, (_, model) in sorted(self._served.copy().items())]
+        """The champions, by the name of their model."""
+        return [routes.champion for _, routes in sorted(self._routes.copy().items())]
 
-    def get(self, name: str) -> ServedModel:
-        """The version of a model that serves.
+    def routes(self, name: str) -> Routes:
+        """Who answers for a model.
 
         Raises
         ------
         RequestError
             404 for a model without a champion, 503 for one whose champion can't be loaded.
         """
-        found = self._served.get(name)
+        found = self._routes.get(name)
         if found is not None:
-            return found[1]
-        failure = self._failures.get(name)
-        if failure is not None:
-            raise RequestError(503, f"no version of {name} can serve: {failure.problem}")
+            return found
+        problem = self._problems.get(name)
+        if problem is not None:
+            raise RequestError(503, f"no version of {name} can serve: {problem}")
         if not self.ready:
             raise RequestError(503, "the registry has not been read yet")
         raise RequestError(404, f"no model {name!r} is served")
 
+    def get(self, name: str) -> ServedModel:
+        """The champion of a model; raises as :meth:`routes` does."""
+        return self.routes(name).champion
+
+    def route(self, name: str, unit: str | None) -> Routed:
+        """Who answers a unit; raises as :meth:`routes` does."""
+        return self.routes(name).route(unit)
+
     def problem(self, name: str) -> str | None:
-        """Why a model may not be the champion of now, or None when all is well."""
-        failure = self._failures.get(name)
-        if failure is not None:
-            return failure.problem
+        """Why a model may not serve what the registry says now, or None when all is well."""
+        problem = self._problems.get(name)
+        if problem is not None:
+            return problem
         if name in self._vanished:
             return "the model is no longer in the registry; its last champion serves on"
         return self._away
@@ -119,7 +140,7 @@ class Models:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            champions = self._champions()
+            targets = self._read_targets()
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if self._away is None:
                 log.warning("the registry can't be read, models serve on: %s", error)
@@ -128,62 +149,137 @@ class Models:
         if self._away is not None:
             log.info("the registry can be read again")
         self._away = None
-        for name, champion in champions.items():
-            self._follow(name, champion)
-        self._keep_vanished(champions.keys())
+        for name, target in targets.items():
+            self._follow(name, target)
+        self._keep_vanished(targets.keys())
         self._polled.set()
 
-    def _champions(self) -> dict[str, Champion | None]:
+    def _read_targets(self) -> dict[str, Target | None]:
         # One query for all models: asking model by model would take longer than the poll allows.
         found = self._registry.client.search_registered_models(max_results=1000)
-        return {
-            model.name: Champion(model.creation_timestamp, int(model.aliases[CHAMPION]))
-            if CHAMPION in model.aliases
-            else None
-            for model in found
-        }
+        return {model.name: self._target(model) for model in found}
 
-    def _follow(self, name: str, champion: Champion | None) -> None:
-        if champion is None:
-            self._failures.pop(name, None)
-            if self._served.pop(name, None) is not None:
+    def _target(self, model) -> Target | None:
+        aliases = {alias: int(number) for alias, number in model.aliases.items()}
+        if CHAMPION not in aliases:
+            return None
+        canary = aliases.get(CANARY)
+        share = 0.0
+        if canary is not None:
+            version = self._registry.client.get_model_version(model.name, str(canary))
+            share = float(version.tags.get(f"mlops.{SHARE_TAG}", 0))
+        return Target(
+            registered_at=model.creation_timestamp,
+            champion=aliases[CHAMPION],
+            canary=canary,
+            share=share,
+            shadow=aliases.get(SHADOW),
+            previous=aliases.get(PREVIOUS),
+        )
+
+    def _follow(self, name: str, target: Target | None) -> None:
+        if target is None:
+            self._problems.pop(name, None)
+            self._targets.pop(name, None)
+            if self._routes.pop(name, None) is not None:
                 log.info("%s has no champion any more and is not served", name)
+            self._forget(name, None)
             return
-        serves = self._served.get(name)
-        if serves is not None and serves[0] == champion:
-            self._failures.pop(name, None)
+        if self._targets.get(name) == target and name not in self._problems:
             return
-        failure = self._failures.get(name)
-        if failure is None or failure.champion != champion:
-            self._swap(name, champion, said=None)
-        elif time.monotonic() >= failure.retry_at:
-            self._swap(name, champion, said=failure.problem)
+        problems: list[str] = []
+        champion = self._version(name, target, target.champion, problems)
+        canary = self._version(name, target, target.canary, problems)
+        shadow = self._version(name, target, target.shadow, problems)
+        if champion is not None:
+            routes = Routes(champion, canary, target.share, shadow)
+            if routes != self._routes.get(name):
+                log.info("%s: %s", name, routes)
+            self._routes[name] = routes
+        if problems:
+            self._problems[name] = problems[0]
+            return
+        self._problems.pop(name, None)
+        self._targets[name] = target
+        self._forget(name, target)
 
-    def _swap(self, name: str, champion: Champion, said: str | None) -> None:
+    def _version(
+        self, name: str, target: Target, number: int | None, problems: list[str]
+    ) -> ServedModel | None:
+        """A version that is loaded or can be; else None, with the reason among the problems."""
+        if number is None:
+            return None
+        known = (name, target.registered_at, number)
+        if known in self._loaded:
+            return self._loaded[known]
+        failure = self._failures.get(known)
+        if failure is None or time.monotonic() >= failure.retry_at:
+            failure = self._load(known, failure)
+        if failure is not None:
+            problems.append(failure.problem)
+        return self._loaded.get(known)
+
+    def _load(self, known: _Version, before: _Failure | None) -> _Failure | None:
+        name, _, number = known
         try:
-            model = load(self._registry, self._registry.version(name, champion.number))
+            self._loaded[known] = load(self._registry, self._registry.version(name, number))
         except Exception as error:
             # skops and the estimator are not our code and may raise anything; whatever it is,
             # the version that serves must go on.
-            problem = f"version {champion.number} can't be served: {_brief(error)}"
-            if problem != said:
+            problem = f"version {number} can't be served: {_brief(error)}"
+            if before is None or problem != before.problem:
                 log.error("%s: %s", name, problem, exc_info=error)
-            retry_at = time.monotonic() + RETRY_SECONDS
-            self._failures[name] = _Failure(champion, problem, retry_at)
-            return
-        self._served[name] = (champion, model)
-        self._failures.pop(name, None)
-        log.info("%s serves", model.version)
+                self._tell_journal(name, number, problem)
+            self._failures[known] = _Failure(problem, time.monotonic() + RETRY_SECONDS)
+            return self._failures[known]
+        self._failures.pop(known, None)
+        return None
+
+    def _tell_journal(self, name: str, number: int, problem: str) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from mlops_assets.lifecycle.rollout.history import LOAD_FAILED
+        from mlops_assets.lifecycle.rollout.journal import Entry, Journal
+
+        serves = self._routes.get(name)
+        entry = Entry(
+            model=name,
+            action=LOAD_FAILED,
+            version=number,
+            champion_before=serves.champion.version.number if serves else None,
+            previous_after=None,
+            who=f"server {os.getpid()} on {socket.gethostname()}",
+            why=problem,
+        )
+        try:
+            Journal(self._settings.database_url).note(entry)
+        except (SQLAlchemyError, OSError) as error:
+            log.error("%s: the rollout journal can't be written: %s", name, _brief(error))
+
+    def _forget(self, name: str, target: Target | None) -> None:
+        """Let go of versions that no alias names; the former champion stays for a rollback."""
+        wanted = (
+            {target.champion, target.canary, target.shadow, target.previous} if target else set()
+        )
+        since = target.registered_at if target else None
+        for known in [k for k in self._loaded if k[0] == name]:
+            if known[1] != since or known[2] not in wanted:
+                del self._loaded[known]
+        for known in [k for k in self._failures if k[0] == name]:
+            if known[1] != since or known[2] not in wanted:
+                del self._failures[known]
 
     def _keep_vanished(self, registered) -> None:
         # Retiring a model drops its alias. A model that is gone altogether is more likely a
         # registry that was lost or replaced, and that must not take production down.
-        vanished = frozenset(self._served.keys() - registered)
+        vanished = frozenset(self._routes.keys() - registered)
         for name in sorted(vanished - self._vanished):
             log.warning("%s is no longer in the registry; its last champion serves on", name)
         self._vanished = vanished
-        for name in self._failures.keys() - registered:
-            del self._failures[name]
+        for name in self._problems.keys() - registered:
+            del self._problems[name]
+        for name in self._targets.keys() - registered:
+            del self._targets[name]
 
 
 def _brief(error: Exception) -> str:

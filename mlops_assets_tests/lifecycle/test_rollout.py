@@ -18,8 +18,9 @@ from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError, RolloutE
 from mlops_assets.lifecycle.fingerprint import digest_of
 from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from mlops_assets.lifecycle.reports import EvaluationReport, Verdict
+from mlops_assets.lifecycle.rollout.history import former_champion
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
-from mlops_assets.lifecycle.rollout.promotion import former_champion, promote, rollback
+from mlops_assets.lifecycle.rollout.promotion import promote, rollback
 from mlops_assets.lifecycle.settings import Settings
 
 MODEL, POLICY, DATA, WHO = "shop", "policy-1", "data-1", "test"

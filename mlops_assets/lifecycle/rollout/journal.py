@@ -131,6 +131,10 @@ class Journal:
         """Write that a change is done."""
         return self._append(replace(begun, state="done", at=_now()))
 
+    def note(self, entry: Entry) -> Entry:
+        """Write something that happened and changes nothing."""
+        return self.finish(replace(entry, change=digest_of(entry.model, entry.action, _now())))
+
     def unfinished(self, model: str) -> Entry | None:
         """The change that a crash cut off, if there is one."""
         entries = self.entries(model)

@@ -1,16 +1,29 @@
-"""Changing what serves: one function for each change, used by Dagster, CLI and sensors alike.
+"""Changing the champion: one function for each change, used by Dagster, CLI and sensors alike."""
 
-Order of the writes: journal row ``begun``, alias ``previous``, alias ``champion``, alias
-``challenger`` dropped, journal row ``done``. Wherever a crash cuts this off, a champion serves,
-and the next change (or :func:`complete`) finishes it from what the first row says.
-"""
-
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from mlops_assets.lifecycle.errors import EvidenceError, RolloutError
-from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
+from mlops_assets.lifecycle.errors import RolloutError
+from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.reports import EvaluationReport
+from mlops_assets.lifecycle.rollout import steps
+from mlops_assets.lifecycle.rollout.changes import (
+    carry_out,
+    complete,
+    refuse_moved_alias,
+    refuse_taken_back,
+    verify,
+    verify_files,
+)
+from mlops_assets.lifecycle.rollout.history import (
+    ABORT,
+    ADOPT,
+    PROMOTE,
+    ROLLBACK,
+    champion_before,
+    champions,
+    former_champion,
+    had_champion,
+    last_change,
+    under_way,
+)
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 
 
@@ -56,14 +69,15 @@ def promote(
         complete(registry, journal, model)
         challenger = registry.version(model, report.verdict.challenger_version)
         aliases = registry.aliases(model)
-        _refuse_moved_alias(journal, model, aliases.get(CHAMPION))
+        refuse_moved_alias(journal, model, aliases.get(CHAMPION))
         if aliases.get(CHAMPION) == challenger.number:
             return last_change(journal, model)
-        _refuse_rolled_back(journal, challenger)
+        refuse_taken_back(journal, challenger)
+        _refuse_under_way(journal, model)
         verify(registry, report, policy_hash, data_version, aliases.get(CHAMPION))
         entry = Entry(
             model=model,
-            action="promote",
+            action=PROMOTE,
             version=challenger.number,
             champion_before=aliases.get(CHAMPION),
             previous_after=aliases.get(CHAMPION),
@@ -77,7 +91,7 @@ def promote(
                 "policy": policy_hash,
             },
         )
-        return _apply(registry, journal, journal.begin(entry))
+        return carry_out(registry, journal, journal.begin(entry))
 
 
 def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, why: str) -> Entry:
@@ -109,10 +123,10 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
             return last_change(journal, model)
         if had_champion(registry, journal, model):
             raise RolloutError(f"{model} has or had a champion: {version} must pass the gate")
-        _verify_files(registry, version)
+        verify_files(registry, version)
         entry = Entry(
             model=model,
-            action="adopt",
+            action=ADOPT,
             version=version.number,
             champion_before=None,
             previous_after=None,
@@ -120,13 +134,15 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
             why=why,
             evidence=dict(version.tags),
         )
-        return _apply(registry, journal, journal.begin(entry))
+        return carry_out(registry, journal, journal.begin(entry))
 
 
 def rollback(registry: Registry, journal: Journal, model: str, who: str, why: str) -> Entry:
-    """Make the version that was champion before the champion again.
+    """Take the newest change of what serves back.
 
-    A rollback that a crash cut off is finished instead: asked for again, it is still one.
+    A version on its way to its users is taken back; when there is none, the version that was
+    champion before becomes the champion again. A rollback that a crash cut off is finished
+    instead: asked for again, it is still one.
 
     Raises
     ------
@@ -137,137 +153,32 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
     """
     with journal.exclusive(model):
         finished = complete(registry, journal, model)
-        if finished is not None and finished.action == "rollback":
+        if finished is not None and finished.action in (ROLLBACK, ABORT):
             return finished
+        rollout = under_way(journal, model)
+        if rollout is not None:
+            return steps.take_back(registry, journal, rollout, who=who, why=why)
         champion = registry.aliases(model).get(CHAMPION)
         target = former_champion(journal, model, champion)
         if champion is None or target is None:
             raise RolloutError(f"{model}: no version before the champion was ever in production")
-        _verify_files(registry, registry.version(model, target))
+        verify_files(registry, registry.version(model, target))
         entry = Entry(
             model=model,
-            action="rollback",
+            action=ROLLBACK,
             version=target,
             champion_before=champion,
-            previous_after=_before(_served(journal, model), target, champion),
+            previous_after=champion_before(champions(journal, model), target, champion),
             who=who,
             why=why,
         )
-        return _apply(registry, journal, journal.begin(entry))
+        return carry_out(registry, journal, journal.begin(entry))
 
 
-def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:
-    """Finish a change that a crash cut off; the caller holds ``journal.exclusive``."""
-    begun = journal.unfinished(model)
-    return None if begun is None else _apply(registry, journal, begun)
-
-
-def verify(
-    registry: Registry,
-    report: EvaluationReport,
-    policy_hash: str,
-    data_version: str,
-    champion: int | None,
-) -> None:
-    """Check a stored verdict against what it is bound to.
-
-    Raises
-    ------
-    EvidenceError, ArtifactError
-        Naming what differs.
-    """
-    verdict = report.verdict
-    challenger = registry.version(report.model, verdict.challenger_version)
-    if not verdict.accepted:
-        reasons = "; ".join(verdict.reasons)
-        raise EvidenceError(f"{challenger} was not accepted ({verdict.verdict}): {reasons}")
-    bound: dict[str, tuple[object, object]] = {
-        "the challenger's digest": (verdict.challenger_digest, challenger.digest),
-        "the champion's version": (verdict.champion_version, champion),
-        "the hold-out's data version": (verdict.data_version, data_version),
-        "the gate's policy": (verdict.policy_hash, policy_hash),
-    }
-    for what, (judged, now) in bound.items():
-        if judged != now:
-            raise EvidenceError(
-                f"{what} changed since {challenger} was judged ({judged} then, {now} now): "
-                "evaluate it again"
-            )
-    _verify_files(registry, challenger)
-
-
-def former_champion(journal: Journal, model: str, champion: int | None) -> int | None:
-    """The last version before ``champion`` that was champion and was not rolled back from."""
-    stack = _served(journal, model)
-    while stack and stack[-1] == champion:
-        stack.pop()
-    return stack[-1] if stack else None
-
-
-def had_champion(registry: Registry, journal: Journal, model: str) -> bool:
-    """Whether a model has a champion, or had one that was retired since."""
-    return CHAMPION in registry.aliases(model) or bool(_served(journal, model))
-
-
-def last_change(journal: Journal, model: str) -> Entry:
-    """The newest finished change of a model."""
-    done = [e for e in journal.entries(model) if e.state == "done"]
-    if not done:
-        raise RolloutError(f"{model} has a champion that the rollout journal knows nothing of")
-    return done[-1]
-
-
-def _served(journal: Journal, model: str) -> list[int]:
-    """Champions in order, without those that were rolled back from."""
-    stack: list[int] = []
-    for entry in journal.entries(model):
-        if entry.state != "done":
-            continue
-        if entry.action == "rollback":
-            while stack and stack[-1] != entry.version:
-                stack.pop()
-            stack = [v for v in stack if v != entry.champion_before]
-        else:
-            stack.append(entry.version)
-    return stack
-
-
-def _before(stack: list[int], version: int, rolled_back: int) -> int | None:
-    earlier = [v for v in stack[: stack.index(version)] if v not in {version, rolled_back}]
-    return earlier[-1] if earlier else None
-
-
-def _refuse_moved_alias(journal: Journal, model: str, champion: int | None) -> None:
-    served = _served(journal, model)
-    if champion is not None and (not served or served[-1] != champion):
-        known = f"v{served[-1]}" if served else "nothing"
+def _refuse_under_way(journal: Journal, model: str) -> None:
+    rollout = under_way(journal, model)
+    if rollout is not None:
         raise RolloutError(
-            f"{model}: the alias {CHAMPION} points at v{champion}, and the rollout journal knows "
-            f"of {known}: it was moved by hand; roll back or remove it"
+            f"{model} v{rollout.version} is on its way to its users at {rollout.share:.0%}: "
+            "roll it back first"
         )
-
-
-def _refuse_rolled_back(journal: Journal, challenger: Version) -> None:
-    for entry in journal.entries(challenger.model):
-        if entry.action == "rollback" and entry.champion_before == challenger.number:
-            raise RolloutError(
-                f"{challenger} was rolled back on {entry.at} by {entry.who} ({entry.why}): "
-                "train a new version"
-            )
-
-
-def _apply(registry: Registry, journal: Journal, begun: Entry) -> Entry:
-    model = begun.model
-    if begun.previous_after is None:
-        registry.drop_alias(model, PREVIOUS)
-    else:
-        registry.set_alias(model, PREVIOUS, begun.previous_after)
-    registry.set_alias(model, CHAMPION, begun.version)
-    if registry.aliases(model).get(CHALLENGER) == begun.version:
-        registry.drop_alias(model, CHALLENGER)
-    return journal.finish(begun)
-
-
-def _verify_files(registry: Registry, version: Version) -> None:
-    with TemporaryDirectory(prefix="mlops-verify-") as folder:
-        registry.take(version, Path(folder))

@@ -1,0 +1,140 @@
+"""Carrying a change out, and finishing one that a crash cut off.
+
+A change is written down (``begun``) before the first alias moves and finished (``done``) after the
+last. Every write here can be repeated, so that whoever comes next may carry the change out again
+from what the first row says, wherever a crash cut it off; a champion serves all the while.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlops_assets.lifecycle.errors import EvidenceError, RolloutError
+from mlops_assets.lifecycle.registry import (
+    CANARY,
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    SHADOW,
+    SHARE_TAG,
+    Registry,
+    Version,
+)
+from mlops_assets.lifecycle.reports import EvaluationReport
+from mlops_assets.lifecycle.rollout.history import (
+    ABORT,
+    ADVANCE,
+    BEGIN,
+    champions,
+    refused_for_good,
+)
+from mlops_assets.lifecycle.rollout.journal import Entry, Journal
+
+
+def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:
+    """Finish a change that a crash cut off; the caller holds ``journal.exclusive``."""
+    begun = journal.unfinished(model)
+    return None if begun is None else carry_out(registry, journal, begun)
+
+
+def carry_out(registry: Registry, journal: Journal, begun: Entry) -> Entry:
+    """Make the registry say what a begun change wants, and write that it is done."""
+    carry = {BEGIN: _expose, ADVANCE: _expose, ABORT: _withdraw}.get(begun.action, _crown)
+    carry(registry, begun)
+    return journal.finish(begun)
+
+
+def _crown(registry: Registry, begun: Entry) -> None:
+    """``previous`` first, then ``champion``: wherever this stops, a champion serves."""
+    model = begun.model
+    if begun.previous_after is None:
+        registry.drop_alias(model, PREVIOUS)
+    else:
+        registry.set_alias(model, PREVIOUS, begun.previous_after)
+    registry.set_alias(model, CHAMPION, begun.version)
+    # After the champion: in between the canary takes its share of what it takes all of anyway.
+    for alias in (CHALLENGER, CANARY, SHADOW):
+        if registry.aliases(model).get(alias) == begun.version:
+            registry.drop_alias(model, alias)
+
+
+def _expose(registry: Registry, begun: Entry) -> None:
+    """The share first: an alias without one would be a canary of unknown size."""
+    share = float(begun.evidence["share"])
+    registry.set_tag(begun.model, begun.version, SHARE_TAG, f"{share:g}")
+    alias = SHADOW if share == 0 else CANARY
+    registry.set_alias(begun.model, alias, begun.version)
+    other = CANARY if alias == SHADOW else SHADOW
+    registry.drop_alias(begun.model, other)
+
+
+def _withdraw(registry: Registry, begun: Entry) -> None:
+    for alias in (CANARY, SHADOW, CHALLENGER):
+        if registry.aliases(begun.model).get(alias) == begun.version:
+            registry.drop_alias(begun.model, alias)
+    registry.set_tag(begun.model, begun.version, SHARE_TAG, "0")
+
+
+def verify(
+    registry: Registry,
+    report: EvaluationReport,
+    policy_hash: str,
+    data_version: str,
+    champion: int | None,
+) -> None:
+    """Check a stored verdict against what it is bound to.
+
+    Raises
+    ------
+    EvidenceError, ArtifactError
+        Naming what differs.
+    """
+    verdict = report.verdict
+    challenger = registry.version(report.model, verdict.challenger_version)
+    if not verdict.accepted:
+        reasons = "; ".join(verdict.reasons)
+        raise EvidenceError(f"{challenger} was not accepted ({verdict.verdict}): {reasons}")
+    bound: dict[str, tuple[object, object]] = {
+        "the challenger's digest": (verdict.challenger_digest, challenger.digest),
+        "the champion's version": (verdict.champion_version, champion),
+        "the hold-out's data version": (verdict.data_version, data_version),
+        "the gate's policy": (verdict.policy_hash, policy_hash),
+    }
+    for what, (judged, now) in bound.items():
+        if judged != now:
+            raise EvidenceError(
+                f"{what} changed since {challenger} was judged ({judged} then, {now} now): "
+                "evaluate it again"
+            )
+    verify_files(registry, challenger)
+
+
+def verify_files(registry: Registry, version: Version) -> None:
+    """Check that a version's files are those that were registered.
+
+    Raises
+    ------
+    ArtifactError
+    """
+    with TemporaryDirectory(prefix="mlops-verify-") as folder:
+        registry.take(version, Path(folder))
+
+
+def refuse_moved_alias(journal: Journal, model: str, champion: int | None) -> None:
+    """Raise RolloutError when the champion's alias was moved by other means than ours."""
+    served = champions(journal, model)
+    if champion is not None and (not served or served[-1] != champion):
+        known = f"v{served[-1]}" if served else "nothing"
+        raise RolloutError(
+            f"{model}: the alias {CHAMPION} points at v{champion}, and the rollout journal knows "
+            f"of {known}: it was moved by hand; roll back or remove it"
+        )
+
+
+def refuse_taken_back(journal: Journal, challenger: Version) -> None:
+    """Raise RolloutError for a version that was rolled back, as champion or as canary."""
+    entry = refused_for_good(journal, challenger.model, challenger.number)
+    if entry is not None:
+        raise RolloutError(
+            f"{challenger} was rolled back on {entry.at} by {entry.who} ({entry.why}): "
+            "train a new version"
+        )

@@ -1,0 +1,65 @@
+"""Which version answers whom."""
+
+import random
+import zlib
+from dataclasses import dataclass
+
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION
+from mlops_assets.serving.loading import ServedModel
+
+BUCKETS = 2**32
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A version, and the role in which it answers."""
+
+    model: ServedModel
+    variant: str
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The versions of one model that serve.
+
+    Parameters
+    ----------
+    champion : ServedModel
+    canary : ServedModel or None
+    share : float
+        Of the units, those that the canary answers.
+    shadow : ServedModel or None
+        Asked about everything, answers nobody.
+    """
+
+    champion: ServedModel
+    canary: ServedModel | None = None
+    share: float = 0.0
+    shadow: ServedModel | None = None
+
+    def route(self, unit: str | None) -> Routed:
+        """Who answers a unit: the same version each time, until the share changes.
+
+        A larger share keeps those that a smaller one had: their bucket does not depend on it. It
+        depends on the canary's version, so that the same units are not always the first. Who does
+        not say which unit it is goes by chance.
+        """
+        if self.canary is None or self._bucket(unit) >= self.share:
+            return Routed(self.champion, CHAMPION)
+        return Routed(self.canary, CANARY)
+
+    def _bucket(self, unit: str | None) -> float:
+        if unit is None:
+            return random.random()
+        version = self.canary.version if self.canary else self.champion.version
+        # surrogatepass: what the client called the unit must not fail here.
+        salted = f"{version.model}/{version.number}/{unit}".encode("utf-8", "surrogatepass")
+        return zlib.crc32(salted) / BUCKETS
+
+    def __str__(self) -> str:
+        words = f"v{self.champion.version.number} serves"
+        if self.canary is not None:
+            words += f", v{self.canary.version.number} to {self.share:.0%} of the units"
+        if self.shadow is not None:
+            words += f", v{self.shadow.version.number} in its shadow"
+        return words
