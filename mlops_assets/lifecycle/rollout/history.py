@@ -38,6 +38,8 @@ class Rollout:
     begun : Entry
     periods : tuple of Period
         Oldest first.
+    ended : Entry or None
+        What made it the champion or took it back; None while it is under way.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Rollout:
     window: str
     begun: Entry
     periods: tuple[Period, ...]
+    ended: Entry | None = None
 
     @property
     def share(self) -> float:
@@ -106,19 +109,31 @@ def refused_for_good(journal: Journal, model: str, number: int) -> Entry | None:
 
 def under_way(journal: Journal, model: str) -> Rollout | None:
     """The rollout that has begun and not ended, if there is one."""
+    rollout = latest_rollout(journal, model)
+    return None if rollout is None or rollout.ended is not None else rollout
+
+
+def latest_rollout(journal: Journal, model: str) -> Rollout | None:
+    """The rollout that began last, ended or not."""
     steps: list[Entry] = []
+    ended: Entry | None = None
     for entry in _done(journal, model):
         if entry.action == BEGIN:
-            steps = [entry]
+            steps, ended = [entry], None
         elif entry.action == ADVANCE and steps:
             steps.append(entry)
-        elif entry.action in (*SERVES, ABORT):
-            steps = []
+        elif entry.action in (*SERVES, ABORT) and steps and ended is None:
+            ended = entry
     if not steps:
         return None
+    return _rollout(model, steps, ended)
+
+
+def _rollout(model: str, steps: list[Entry], ended: Entry | None) -> Rollout:
     begun = steps[0]
     starts = [datetime.fromisoformat(step.at) for step in steps]
-    ends: list[datetime | None] = [*starts[1:], None]
+    end = None if ended is None else datetime.fromisoformat(ended.at)
+    ends: list[datetime | None] = [*starts[1:], end]
     return Rollout(
         model=model,
         version=begun.version,
@@ -130,6 +145,7 @@ def under_way(journal: Journal, model: str) -> Rollout | None:
             Period(start, end, float(step.evidence["share"]))
             for start, end, step in zip(starts, ends, steps, strict=True)
         ),
+        ended=ended,
     )
 
 
