@@ -1,0 +1,361 @@
+"""What a rollout has seen: the prediction log of champion and canary, counted."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.prediction_log import Record
+from mlops_assets.lifecycle.rollout import blocks as cut
+from mlops_assets.lifecycle.rollout.baseline import TENTHS, Baseline, Bins, answered
+from mlops_assets.lifecycle.rollout.blocks import CANARY, CHAMPION, Blocks, KpiLooks
+
+ARMS = {"champion": CHAMPION, "canary": CANARY, "shadow": CANARY}
+SLICE = timedelta(minutes=1)
+UNIT_WINDOW = timedelta(hours=1)
+ERROR = 500
+MIN_BASELINE = 200  # answers of the champion that fix a p95 and ten bins
+MAX_BASELINE = 100_000
+
+
+@dataclass(frozen=True)
+class Period:
+    """A stretch of the rollout with one share.
+
+    Parameters
+    ----------
+    start : datetime
+        Aware.
+    end : datetime or None
+        None for the one that goes on.
+    share : float
+        Of the units that the canary answers, 0 to 1; 0 for a shadow.
+    """
+
+    start: datetime
+    end: datetime | None
+    share: float
+
+
+class Traffic:
+    """Counts by minute of what champion and canary did in the periods of a rollout.
+
+    Only the champion's answers in the same period are held against the canary's. A unit stays
+    with its variant, so what goes wrong for it is one piece of evidence: its requests of a window
+    count up to its first bad event.
+
+    Parameters
+    ----------
+    periods : list of Period
+        In order, not overlapping; at least one.
+    canary, champion : int
+        The versions that are compared; answers of others are left out.
+    unit_window : timedelta
+        How long a unit's bad events count as one. Longer is safer against units that are bad all
+        the time, shorter finds more where few units ask much.
+
+    Raises
+    ------
+    EvidenceError
+        When the periods do not follow each other.
+    """
+
+    def __init__(
+        self,
+        periods: list[Period],
+        *,
+        canary: int,
+        champion: int,
+        unit_window: timedelta = UNIT_WINDOW,
+    ):
+        _check(periods)
+        self.periods = list(periods)
+        self.canary, self.champion = canary, champion
+        self.unit_window = unit_window
+        self.baseline: Baseline | None = None
+        self.last: datetime | None = None
+        self._before: list[tuple[float, object]] = []
+        self._compared_from = -np.inf
+        self._sums: dict[tuple[int, int], np.ndarray] = {}
+        self._spent: dict[str, np.ndarray] = {}
+        self._unreadable: Counter[str] = Counter()
+        self._shift: float | None = None
+        self._blocks: Blocks | None = None
+
+    def begin(self, period: Period) -> None:
+        """Start the next period; the one that goes on ends there."""
+        ended = replace(self.periods[-1], end=period.start)
+        periods = [*self.periods[:-1], ended, period]
+        _check(periods)
+        self.periods = periods
+
+    def extend(self, records: Iterable[Record]) -> None:
+        """Count more records, each once; in any order within one call."""
+        chosen = sorted((r for r in records if self._compared(r)), key=lambda r: r.logged_at)
+        if not chosen:
+            return
+        self._blocks = None
+        self.last = max(chosen[-1].logged_at, self.last or chosen[-1].logged_at)
+        rows = self._rows(chosen)
+        good = np.array([r.status < ERROR for r in chosen])
+        self._count(rows, cut.REQUESTS, rows.period >= 0)
+        self._count_events(rows, "errors", cut.ERRORS_SEEN, cut.ERRORS, rows.period >= 0, ~good)
+        self._count_answers(chosen, rows, good)
+
+    def extend_values(self, records: Iterable[Record], values: Mapping[str, float]) -> None:
+        """Count what answers turned out to be worth: per unit and window, the mean.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            All records of a unit's window belong into one call.
+        values : mapping of str to float
+            By prediction id, where known.
+        """
+        chosen = [r for r in records if self._compared(r) and r.prediction_id in values]
+        if not chosen:
+            return
+        rows = self._rows(chosen)
+        value = np.array([values[r.prediction_id] for r in chosen], float)
+        known = (rows.period >= 0) & np.isfinite(value)
+        self._unreadable["kpi"] += int(((rows.period >= 0) & ~known).sum())
+        if not known.any():
+            return
+        if self._shift is None:
+            self._shift = float(value[known][0])
+        _, first, unit = np.unique(rows.key[known], return_index=True, return_inverse=True)
+        mean = np.bincount(unit, value[known] - self._shift) / np.bincount(unit)
+        units = rows.take(np.flatnonzero(known)[first])
+        for column, weights in (
+            (cut.VALUES, np.ones(len(mean))),
+            (cut.VALUE_SUM, mean),
+            (cut.VALUE_SQUARES, mean**2),
+        ):
+            self._count(units, column, np.ones(len(mean), bool), weights)
+
+    def blocks(self) -> Blocks:
+        """The counts, cut into blocks that have traffic on both sides."""
+        if self._blocks is None:
+            self._blocks = cut.cut(*self._slices())
+        return self._blocks
+
+    def kpi_looks(self, min_units: int) -> KpiLooks:
+        """The difference of mean values after each slice."""
+        return cut.kpi_looks(*self._slices(), self._shift or 0.0, min_units)
+
+    def requests(self, since: datetime) -> tuple[int, int]:
+        """Answers of canary and champion in the periods that began at ``since`` or later."""
+        sums = [s for (p, _), s in self._sums.items() if self.periods[p].start >= since]
+        total = np.sum([s[cut.REQUESTS] for s in sums], axis=0) if sums else np.zeros(2)
+        return int(total[CANARY]), int(total[CHAMPION])
+
+    def champion_alone(self) -> int:
+        """Answers of the champion in the last period since the canary answered last."""
+        alone = 0
+        for key in sorted((k for k in self._sums if k[0] == len(self.periods) - 1), reverse=True):
+            requests = self._sums[key][cut.REQUESTS]
+            if requests[CANARY]:
+                break
+            alone += int(requests[CHAMPION])
+        return alone
+
+    def unreadable(self, what: str) -> str | None:
+        """Why latencies, predictions or KPI values can't be judged, or None when they can."""
+        count = self._unreadable[what]
+        return f"{count} answers without a finite {what}: fails closed" if count else None
+
+    def why_empty(self) -> str | None:
+        """Why there is nothing to compare, or None when there is."""
+        if self.blocks().ends:
+            return None
+        return f"no stretch with {cut.MIN_REQUESTS} requests each to canary and champion yet"
+
+    def why_no_baseline(self) -> str:
+        """Why the champion's usual answers are not known."""
+        return (
+            f"fewer than {MIN_BASELINE} answers of the champion (version {self.champion}) to fix "
+            "its p95 and bins from"
+        )
+
+    # --- counting ---------------------------------------------------------------------------
+
+    def _compared(self, record: Record) -> bool:
+        arm = ARMS.get(record.variant)
+        return arm is not None and record.version == (self.champion, self.canary)[arm]
+
+    def _rows(self, records: list[Record]) -> "_Rows":
+        at = np.array([r.logged_at.timestamp() for r in records])
+        arm = np.array([ARMS[r.variant] for r in records])
+        starts = np.array([p.start.timestamp() for p in self.periods])
+        period = np.searchsorted(starts, at, side="right") - 1
+        ends = np.array([p.end.timestamp() if p.end else np.inf for p in self.periods])
+        period = np.where((period >= 0) & (at >= ends[period]), -2, period)
+        since = at - starts[np.maximum(period, 0)]
+        # Who did not say which unit it is counts as one of its own.
+        unit = np.array([hash(r.prediction_id if r.unit is None else (r.unit,)) for r in records])
+        window = (since // self.unit_window.total_seconds()).astype(np.int64)
+        key = _mixed(_mixed(unit, window), period * 2 + arm)
+        return _Rows(at, arm, period, (since // SLICE.total_seconds()).astype(int), key)
+
+    def _count_answers(self, records: list[Record], rows: "_Rows", good: np.ndarray) -> None:
+        latency = np.array([r.latency_ms for r in records], float)
+        timed = np.isfinite(latency) & (latency >= 0)
+        said = [answered(r.answer) if ok else None for r, ok in zip(records, good, strict=True)]
+        spoke = np.array([s is not None for s in said])
+        self._learn(rows, latency, said, good & timed & spoke)
+        in_rollout = good & (rows.period >= 0)
+        self._unreadable["latency"] += int((in_rollout & ~timed).sum())
+        self._unreadable["prediction"] += int((in_rollout & ~spoke).sum())
+        if self.baseline is None:
+            return
+        in_rollout &= rows.at > self._compared_from
+        slow = timed & (latency > self.baseline.p95)
+        compared = in_rollout & timed
+        self._count_events(rows, "slow", cut.SLOW_SEEN, cut.SLOW, compared, slow)
+        compared = in_rollout & spoke
+        first = compared & self._at_risk(rows, "answers", compared, np.ones(len(said), bool))
+        places = np.full(len(said), -1)
+        places[first] = self.baseline.bins.index([said[i] for i in np.flatnonzero(first)])
+        for place in range(len(self.baseline.bins.shares)):
+            self._count(rows, cut.BINS + place, places == place)
+
+    def _learn(self, rows: "_Rows", latency: np.ndarray, said: list, usable: np.ndarray) -> None:
+        if self.baseline is not None:
+            return
+        champion = usable & (rows.arm == CHAMPION)
+        before = np.flatnonzero(champion & (rows.period == -1))
+        self._before += [(latency[i], said[i]) for i in before]
+        self._before = self._before[-MAX_BASELINE:]
+        if not (rows.period >= 0).any():
+            return
+        # Without enough of the champion's past, its first answers of the rollout stand in for it,
+        # and are not compared then.
+        missing = max(MIN_BASELINE - len(self._before), 0)
+        now = np.flatnonzero(champion & (rows.period >= 0))[:missing]
+        self._before += [(latency[i], said[i]) for i in now]
+        if len(self._before) < MIN_BASELINE:
+            return
+        if len(now):
+            self._compared_from = rows.at[now[-1]]
+        latencies, answers = zip(*self._before, strict=True)
+        self.baseline = Baseline(float(np.quantile(latencies, 0.95)), Bins.of(list(answers)))
+        self._before = []
+
+    def _count_events(
+        self, rows: "_Rows", what: str, seen: int, events: int, counted: np.ndarray, bad: np.ndarray
+    ) -> None:
+        at_risk = self._at_risk(rows, what, counted, bad)
+        self._count(rows, seen, at_risk)
+        self._count(rows, events, at_risk & bad)
+
+    def _at_risk(
+        self, rows: "_Rows", what: str, counted: np.ndarray, bad: np.ndarray
+    ) -> np.ndarray:
+        """Rows up to the first bad one of their unit and window; rows are in order of time."""
+        spent = self._spent.get(what, np.empty(0, dtype=rows.key.dtype))
+        keys, unit = np.unique(rows.key, return_inverse=True)
+        first = np.where(np.isin(keys, spent), -1, len(unit))
+        places = np.flatnonzero(counted & bad)
+        np.minimum.at(first, unit[places], places)
+        self._spent[what] = np.union1d(spent, keys[first < len(unit)])
+        return counted & (np.arange(len(unit)) <= first[unit])
+
+    def _count(
+        self, rows: "_Rows", column: int, chosen: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        if not chosen.any():
+            return
+        keys = rows.period[chosen].astype(np.int64) << 40 | rows.slice[chosen]
+        cells, cell = np.unique(keys, return_inverse=True)
+        flat = np.bincount(
+            cell * 2 + rows.arm[chosen],
+            None if weights is None else weights[chosen],
+            minlength=2 * len(cells),
+        )
+        for value, counts in zip(cells.tolist(), flat.reshape(-1, 2), strict=True):
+            place = (value >> 40, value & ((1 << 40) - 1))
+            if place not in self._sums:
+                self._sums[place] = np.zeros((cut.BINS + TENTHS, 2))
+            self._sums[place][column] += counts
+
+    def _slices(self) -> tuple[np.ndarray, list[datetime], np.ndarray]:
+        places = sorted(self._sums)
+        steps = np.array([p for p, _ in places], dtype=int)
+        ends = [self._end_of(p, s) for p, s in places]
+        sums = [self._sums[place] for place in places]
+        return steps, ends, np.array(sums).reshape(len(places), cut.BINS + TENTHS, 2)
+
+    def _end_of(self, period: int, place: int) -> datetime:
+        end = self.periods[period].start + (place + 1) * SLICE
+        return min(filter(None, (end, self.periods[period].end, self.last)))
+
+
+def tally(
+    records: Iterable[Record],
+    periods: list[Period],
+    *,
+    canary: int,
+    champion: int,
+    values: Mapping[str, float] | None = None,
+    unit_window: timedelta = UNIT_WINDOW,
+) -> Traffic:
+    """Count the records of a rollout, and those before it that say what is usual.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        The champion's from before the first period as well: they fix its p95 and the bins.
+    periods : list of Period
+    canary, champion : int
+        Versions.
+    values : mapping of str to float, optional
+        What answers turned out to be worth, by prediction id; more is better.
+    unit_window : timedelta
+        See `Traffic`.
+    """
+    traffic = Traffic(periods, canary=canary, champion=champion, unit_window=unit_window)
+    records = list(records)
+    traffic.extend(records)
+    if values:
+        traffic.extend_values(records, values)
+    return traffic
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Records as columns of shape (n_records,); period is negative outside the rollout."""
+
+    at: np.ndarray
+    arm: np.ndarray
+    period: np.ndarray
+    slice: np.ndarray
+    key: np.ndarray
+
+    def take(self, places: np.ndarray) -> "_Rows":
+        return _Rows(*(column[places] for column in vars(self).values()))
+
+
+def _mixed(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """One 64-bit number for two, wrapping around."""
+    odd = np.uint64(0x9E3779B97F4A7C15)
+    with np.errstate(over="ignore"):
+        mixed = (left.astype(np.uint64) + right.astype(np.uint64) * odd) * odd
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+def _check(periods: list[Period]) -> None:
+    if not periods:
+        raise EvidenceError("a rollout without a period has no traffic")
+    for period, following in zip(periods, [*periods[1:], None], strict=True):
+        if period.start.tzinfo is None:
+            raise EvidenceError(f"the period from {period.start} has no time zone")
+        if not 0 <= period.share < 1:
+            raise EvidenceError(f"the period from {period.start} has the share {period.share}")
+        end = period.end
+        if end is not None and end <= period.start:
+            raise EvidenceError(f"the period from {period.start} ends before it begins ({end})")
+        if following is not None and (end is None or end > following.start):
+            raise EvidenceError(f"the periods from {period.start} and {following.start} overlap")
