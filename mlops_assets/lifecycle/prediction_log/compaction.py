@@ -25,8 +25,7 @@ class Log(Protocol):
     folder: Path
     kind: str
 
-    @staticmethod
-    def row(document: bytes) -> dict[str, Any]:
+    def row(self, document: bytes) -> dict[str, Any]:
         """The table's columns, of a document."""
 
 

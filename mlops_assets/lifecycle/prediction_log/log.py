@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from mlops_assets.lifecycle.prediction_log import reading, rows
 from mlops_assets.lifecycle.prediction_log.lines import line
@@ -46,7 +47,6 @@ class PredictionLog:
     """
 
     kind = rows.PREDICTION
-    row = staticmethod(rows.prediction)
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class PredictionLog:
     ):
         self.folder = folder
         self._writer = SegmentWriter(folder, segment_bytes, durability, sync_seconds)
-        self._merged = reading.Merged(folder, self.kind, decode, database)
+        self._merged = reading.Merged(folder, self.kind, decode, database, folder)
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of one reply, all of one model, in a single system call.
@@ -89,6 +89,26 @@ class PredictionLog:
             None: it may leave now.
         """
         return self._writer.append_soon(model, b"".join(map(line, documents)))
+
+    def row(self, document: bytes) -> dict[str, Any]:
+        """A document's columns in the database, but for the model and the place.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            When the document is no record.
+        """
+        record = decode(document)
+        return {
+            "prediction_id": rows.indexed(record.prediction_id),
+            "unit": rows.indexed(record.unit),
+            "at": rows.microseconds(record.at),
+            "logged_at": rows.microseconds(record.logged_at),
+            "version": record.version,
+            "variant": record.variant,
+            "status": record.status,
+            "document": document.decode("ascii"),
+        }
 
     def read(
         self, model: str, start: datetime | None = None, end: datetime | None = None

@@ -46,7 +46,8 @@ class Merged:
     decode : callable
         From a document to what is yielded; raises ValueError, KeyError or TypeError.
     database : str or None
-        SQLAlchemy URL; None for the SQLite file in ``folder``.
+        SQLAlchemy URL; None for the SQLite file in ``home``.
+    home : Path
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Merged:
         kind: str,
         decode: Callable[[bytes | str], Any],
         database: str | None,
+        home: Path,
     ):
+        self.home = home
         self.folder = folder
         self.kind = kind
         self.decode = decode
@@ -116,7 +119,7 @@ class Merged:
         marker = self.folder / MARKER
         moved_to = marker.read_text("ascii") if marker.exists() else None
         if self._store is None:
-            if self.database is None and not (self.folder / DATABASE).exists():
+            if self.database is None and not (self.home / DATABASE).exists():
                 if moved_to is not None:
                     raise EvidenceError(
                         f"{self.folder}: segments were moved into a database that is not given"
@@ -124,7 +127,7 @@ class Merged:
                 return None
             from mlops_assets.lifecycle.prediction_log.store import LogStore
 
-            self._store = LogStore(self.database or default_database(self.folder))
+            self._store = LogStore(self.database or default_database(self.home))
         if moved_to is not None and self._store.id != moved_to:
             raise EvidenceError(
                 f"{self.folder}: segments were moved into another database than {self._store}"

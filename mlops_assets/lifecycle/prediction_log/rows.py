@@ -1,15 +1,12 @@
-"""The tables' rows: a document as it was logged, and the columns by which it is found.
+"""The columns by which documents are found in the database.
 
 This module knows no SQLAlchemy, which would cost the server its import.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from mlops_assets.lifecycle.prediction_log.record import decode
 
 PREDICTION = "prediction"
 LABEL = "label"
@@ -50,43 +47,3 @@ def indexed(text: str | None) -> str | None:
     if text is None:
         return None
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text[:INDEXED])[:INDEXED]
-
-
-def prediction(document: bytes) -> dict[str, Any]:
-    """The columns of a record, but for the model and the place.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        When the document is no record.
-    """
-    record = decode(document)
-    return {
-        "prediction_id": indexed(record.prediction_id),
-        "unit": indexed(record.unit),
-        "at": microseconds(record.at),
-        "logged_at": microseconds(record.logged_at),
-        "version": record.version,
-        "variant": record.variant,
-        "status": record.status,
-        "document": document.decode("ascii"),
-    }
-
-
-def label(document: bytes) -> dict[str, Any]:
-    """The columns of a label (`ground_truth.Label`), but for the model and the place.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        When the document is no label.
-    """
-    fields = json.loads(document)
-    at = fields["at"]
-    return {
-        "prediction_id": indexed(fields["prediction_id"]),
-        "unit": indexed(fields["unit"]),
-        "at": None if at is None else microseconds(datetime.fromisoformat(at)),
-        "logged_at": microseconds(datetime.fromisoformat(fields["logged_at"])),
-        "document": document.decode("ascii"),
-    }
