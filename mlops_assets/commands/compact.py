@@ -48,7 +48,8 @@ def once(settings: Settings, keep: timedelta) -> int:
     store = LogStore(settings.log_database or default_database(folder))
     damaged = 0
     try:
-        logs: tuple[Log, ...] = (PredictionLog(folder), FeedbackLog(folder)):
+        logs: tuple[Log, ...] = (PredictionLog(folder), FeedbackLog(folder))
+        for log in logs:
             done = compact(log, store, now=datetime.now(UTC), keep=keep)
             print(
                 f"{log.kind}s: {done.rows} stored, {done.torn} torn lines kept, "
