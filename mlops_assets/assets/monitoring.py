@@ -1,6 +1,7 @@
 """The step of stages 6 to 8: live traffic of a window, and what it says about drift and decay."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -24,6 +25,7 @@ from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle.drift import drift
 from mlops_assets.lifecycle.drift_html import drift_html
 from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.label_join import LabelJoin, join_labels
 from mlops_assets.lifecycle.live import live_predictions
 from mlops_assets.lifecycle.performance import performance
 from mlops_assets.lifecycle.prediction_log import PROBE
@@ -50,8 +52,14 @@ KINDS = {
 }
 
 
-def monitoring_assets(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinition:
-    """``live_predictions``, ``drift_report`` and ``performance_report`` of a model."""
+def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg.AssetsDefinition:
+    """``live_predictions``, ``drift_report`` and ``performance_report`` of a model.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the declaration lies; relative paths in it start from there.
+    """
 
     def out(asset: str, dagster_type, manager: str, description: str) -> dg.AssetOut:
         return dg.AssetOut(
@@ -122,7 +130,7 @@ def monitoring_assets(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinit
         window = window_of(context, spec)
         wanted = {asset.path[-1] for asset in context.selected_asset_keys}
         if LIVE_PREDICTIONS in wanted:
-            live, events = _collect(spec, window, platform, frames)
+            live, events = _collect(spec, folder, window, platform, frames)
             yield from events
         else:
             live = frames.load(key(spec, LIVE_PREDICTIONS), stored_as(window))
@@ -142,14 +150,24 @@ def _is_frame(_context, value: Any) -> bool:
 
 
 def _collect(
-    spec: ModelSpec, window: Window, platform: Platform, stored: FrameIOManager
+    spec: ModelSpec, folder: Path, window: Window, platform: Platform, stored: FrameIOManager
 ) -> tuple["pd.DataFrame", list]:
     found = platform.prediction_log.read(spec.name, window.start, window.end)
     features = key(spec, VALIDATED_FEATURES)
     known = stored.exists(features, stored_as(window))
     truth = stored.load(features, stored_as(window)) if known else None
     asked = [r for r in found.records if r.variant != PROBE]
-    live = live_predictions(asked, truth, spec, _interactions_before(spec, window, stored))
+    answered = [r for r in asked if not r.failed]
+    earlier = _interactions_before(spec, window, stored)
+    labels = join_labels(
+        answered,
+        truth,
+        spec,
+        earlier,
+        feedback=platform.feedback_log.known(spec.name, answered),
+        batch=_batch_labels(spec, folder, window),
+    )
+    live = live_predictions(answered, truth, spec, earlier, labels)
     asset = key(spec, LIVE_PREDICTIONS)
     events = [
         dg.MaterializeResult(
@@ -158,7 +176,9 @@ def _collect(
             metadata={
                 "dagster/row_count": len(live),
                 "versions": ", ".join(f"v{v}" for v in sorted(live["version"].unique())) or "none",
-                "ground truth": "joined" if known else "not there yet",
+                "answered an error": len(asked) - len(answered),
+                "ground truth": _label_words(labels, known),
+                "contradicting labels": labels.conflicts,
                 "preview": display.preview(live),
             },
         ),
@@ -175,12 +195,26 @@ def _collect(
     return live, events
 
 
+def _batch_labels(spec: ModelSpec, folder: Path, window: Window) -> "pd.DataFrame | None":
+    if spec.labels is None:
+        return None
+    return spec.labels.read(window, time=spec.columns.time, base=folder)
+
+
+def _label_words(labels: LabelJoin, features: bool) -> str:
+    """How many labels each source gave."""
+    given = [f"{count} from {name}" for name, count in labels.by_source.items() if count]
+    if not features:
+        given.append("the feature frame is not there yet")
+    return ", ".join(given) or "none"
+
+
 def _label_maturity(spec: ModelSpec, live: "pd.DataFrame", now: datetime) -> dg.AssetCheckResult:
     due = live[live["at"] + spec.columns.label_delay <= now]
     known = int(due[spec.label_column].notna().sum())
     passed = known >= LABELS_DUE * len(due)
     words = f"{known} of {len(due)} answers whose labels are due have one"
-    if not passed and spec.task_type.tabular and not spec.columns.join_key:
+    if not known and not passed and spec.task_type.tabular and not spec.columns.join_key:
         # Nothing says which answer a label belongs to: none was ever to come.
         passed, words = True, "labels can't be joined: columns.key is not declared"
     return dg.AssetCheckResult(

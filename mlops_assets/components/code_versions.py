@@ -31,7 +31,11 @@ def code_versions(spec: ModelSpec) -> dict[str, str]:
         ],
         keys.EVALUATION_REPORT: [spec.gate, spec.task, spec.columns],
         keys.DEPLOYMENT: [spec.deployment],
-        keys.LIVE_PREDICTIONS: [spec.columns],
+        keys.LIVE_PREDICTIONS: [
+            spec.columns,
+            spec.labels,
+            _file(getattr(spec.labels, "function", None)),
+        ],
         keys.DRIFT_REPORT: [spec.monitoring],
         keys.PERFORMANCE_REPORT: [spec.monitoring, spec.decay_metric],
     }

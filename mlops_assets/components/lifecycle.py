@@ -42,7 +42,7 @@ def lifecycle_definitions(spec: ModelSpec, folder: Path) -> dg.Definitions:
             trained_model_asset(spec, folder, code),
             evaluation_report_asset(spec, code),
             deployment_asset(spec, code),
-            monitoring_assets(spec, code),
+            monitoring_assets(spec, folder, code),
         ],
         jobs=list(made.values()),
         schedules=schedules(spec, made),

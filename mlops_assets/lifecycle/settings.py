@@ -45,6 +45,9 @@ class Settings:
     trusted_types : tuple of str
         Classes, beyond the platform's own list, that a model file may hold
         (``MLOPS_TRUSTED_TYPES``, comma-separated): an operator's decision, never a file's.
+    log_database_url : str or None
+        SQLAlchemy URL of the database that the prediction log is compacted into
+        (``MLOPS_LOG_DATABASE_URL``); None: see ``log_database``.
     """
 
     home: Path
@@ -58,6 +61,18 @@ class Settings:
     mlflow_url: str
     alerts: Path | None
     trusted_types: tuple[str, ...] = ()
+    log_database_url: str | None = None
+
+    @property
+    def log_database(self) -> str | None:
+        """Where the prediction log is compacted into; None for SQLite in the log's folder.
+
+        That of the rollout journal, unless it is SQLite: with one writer at a time, a rollback
+        would wait for a compaction.
+        """
+        if self.log_database_url is not None:
+            return self.log_database_url
+        return None if self.database_url.startswith("sqlite") else self.database_url
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -85,6 +100,7 @@ class Settings:
             ).rstrip("/"),
             alerts=Path(alerts) if alerts else None,
             trusted_types=tuple(t for t in read("MLOPS_TRUSTED_TYPES", "").split(",") if t),
+            log_database_url=read("MLOPS_LOG_DATABASE_URL"),
         )
 
 

@@ -215,6 +215,7 @@ class ModelSpec(Declaration):
     start: date | None = Field(None, description="First day of the first window.")
     end: date | None = Field(None, description="No window ends after this day.")
     source: Source
+    labels: Source | None = Field(None, description="Ground truth that comes in batches.")
     contract: Contract = None
     features: Features | ImportPath | None = None
     feature_contract: Contract = None

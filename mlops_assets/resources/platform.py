@@ -33,4 +33,13 @@ class Platform(dg.ConfigurableResource):
         """The prediction log."""
         from mlops_assets.lifecycle.prediction_log import PredictionLog
 
-        return PredictionLog(self.settings.prediction_log)
+        settings = self.settings
+        return PredictionLog(settings.prediction_log, database=settings.log_database)
+
+    @cached_property
+    def feedback_log(self):
+        """Ground truth that clients sent."""
+        from mlops_assets.lifecycle.ground_truth import FeedbackLog
+
+        settings = self.settings
+        return FeedbackLog(settings.prediction_log, database=settings.log_database)

@@ -1,0 +1,70 @@
+"""``mlops-assets compact``: the prediction log's segments move into its database."""
+
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter, ValidationError
+
+from mlops_assets.lifecycle.declaration import Duration
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.settings import Settings
+
+
+def add_to(commands) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser("compact", help="move the prediction log into its database")
+    parser.add_argument(
+        "--keep", default="1d", help="delete segments that were stored, this long after (1d)"
+    )
+    parser.add_argument("--every", type=float, help="again after so many seconds, until stopped")
+    parser.set_defaults(command=run)
+
+
+def run(options) -> int:
+    """Compact predictions and labels; 1 when a segment is damaged."""
+    settings = Settings.from_environment()
+    keep = _duration(options.keep)
+    if options.every is None:
+        return once(settings, keep)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    code = once(settings, keep)
+    while not stopped.wait(options.every):
+        code = once(settings, keep)
+    return code
+
+
+def once(settings: Settings, keep: timedelta) -> int:
+    """One compaction of both logs, printed in a line each."""
+    from mlops_assets.lifecycle.ground_truth import FeedbackLog
+    from mlops_assets.lifecycle.prediction_log import PredictionLog
+    from mlops_assets.lifecycle.prediction_log.compaction import Log, compact
+    from mlops_assets.lifecycle.prediction_log.reading import default_database
+    from mlops_assets.lifecycle.prediction_log.store import LogStore
+
+    folder = settings.prediction_log
+    store = LogStore(settings.log_database or default_database(folder))
+    damaged = 0
+    try:
+        logs: tuple[Log, ...] = (PredictionLog(folder), FeedbackLog(folder))
+        for log in logs:
+            done = compact(log, store, now=datetime.now(UTC), keep=keep)
+            print(
+                f"{log.kind}s: {done.rows} stored, {done.torn} torn lines kept, "
+                f"{done.deleted} segments deleted"
+            )
+            for words in done.damaged:
+                print(f"damaged: {words}")
+            damaged += len(done.damaged)
+    finally:
+        store.close()
+    return 1 if damaged else 0
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        raise DeclarationError(f"--keep: {error.errors()[0]['msg']}") from None
