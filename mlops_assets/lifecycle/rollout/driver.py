@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle.errors import EvidenceError, RolloutError
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.rollout import steps
-from mlops_assets.lifecycle.rollout.history import Rollout, latest_rollout
+from mlops_assets.lifecycle.rollout.history import PROMOTE, Rollout, latest_rollout
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES, Decision, RolloutState, weigh
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.prediction_log import PredictionLog
+    from mlops_assets.lifecycle.rollout.guardrails import GuardrailEvidence
     from mlops_assets.lifecycle.rollout.traffic import Traffic
     from mlops_assets.lifecycle.spec import ModelSpec
 
@@ -51,15 +52,15 @@ def look(spec: "ModelSpec", journal: Journal, log: "PredictionLog", now: datetim
     rollout = latest_rollout(journal, spec.name)
     if rollout is None:
         return None
+    if rollout.ended is not None:
+        evidence = weigh(spec.deployment, _traffic(spec, rollout, log))
+        return Look(rollout, _as_it_ended(rollout, rollout.ended, evidence))
+    traffic: Traffic | None
     try:
         traffic = _traffic(spec, rollout, log)
     except (EvidenceError, OSError):
-        if rollout.ended is not None:
-            raise
         # Fails closed: without the log nothing advances, and the decision says why.
         traffic = None
-    if rollout.ended is not None:
-        return Look(rollout, _as_it_ended(spec, rollout, traffic))
     state = RolloutState(rollout.share, rollout.periods[-1].start)
     strategy = STRATEGIES[rollout.strategy]
     return Look(rollout, strategy.decide(spec.deployment, state, traffic, now))
@@ -120,12 +121,9 @@ def _traffic(spec: "ModelSpec", rollout: Rollout, log: "PredictionLog") -> "Traf
     return traffic
 
 
-def _as_it_ended(spec: "ModelSpec", rollout: Rollout, traffic: "Traffic | None") -> Decision:
-    ended = rollout.ended
-    assert ended is not None and traffic is not None
-    promoted = ended.action == "promote" and ended.version == rollout.version
-    evidence = weigh(spec.deployment, traffic)
-    if promoted and any(e.verdict != "ok" for e in evidence):
+def _as_it_ended(rollout: Rollout, ended: Entry, evidence: list["GuardrailEvidence"]) -> Decision:
+    promoted = ended.action == PROMOTE and ended.version == rollout.version
+    if promoted:
         # What was logged in the moment of the last step may tip a bound; it was ok when decided.
         evidence = [e for e in evidence if e.verdict == "ok"]
     return Decision(

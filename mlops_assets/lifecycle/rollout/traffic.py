@@ -12,6 +12,7 @@ from mlops_assets.lifecycle.prediction_log import Record
 from mlops_assets.lifecycle.rollout import blocks as cut
 from mlops_assets.lifecycle.rollout.baseline import TENTHS, Baseline, Bins, answered
 from mlops_assets.lifecycle.rollout.blocks import CANARY, CHAMPION, Blocks, KpiLooks
+from mlops_assets.lifecycle.rollout.history import Period
 
 ARMS = {"champion": CHAMPION, "canary": CANARY, "shadow": CANARY}
 SLICE = timedelta(minutes=1)
@@ -19,25 +20,6 @@ UNIT_WINDOW = timedelta(hours=1)
 ERROR = 500
 MIN_BASELINE = 200  # answers of the champion that fix a p95 and ten bins
 MAX_BASELINE = 100_000
-
-
-@dataclass(frozen=True)
-class Period:
-    """A stretch of the rollout with one share.
-
-    Parameters
-    ----------
-    start : datetime
-        Aware.
-    end : datetime or None
-        None for the one that goes on.
-    share : float
-        Of the units that the canary answers, 0 to 1; 0 for a shadow.
-    """
-
-    start: datetime
-    end: datetime | None
-    share: float
 
 
 class Traffic:
