@@ -1,11 +1,9 @@
 """Stage 5: the accepted challenger becomes champion, and the endpoint is asked whether it is."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.assets import display
 from mlops_assets.assets.keys import (
     DEPLOYMENT,
     EVALUATION_REPORT,
@@ -16,12 +14,15 @@ from mlops_assets.assets.keys import (
     training_span,
     window_of,
 )
+from mlops_assets.assets.rollout_state import metadata, state_after
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.endpoint import check_endpoint
 from mlops_assets.lifecycle.errors import RolloutError
 from mlops_assets.lifecycle.evaluation import policy_hash
+from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.reports import Deployment, EvaluationReport
+from mlops_assets.lifecycle.rollout.strategies import STRATEGIES
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.resources import FrameIOManager, Platform
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.journal import Entry
 
 ENDPOINT = "endpoint"
-JOURNAL_ROWS = 10
 
 
 def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinition:
@@ -57,26 +57,52 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
         platform: Platform,
         frames: dg.ResourceParam[FrameIOManager],
     ):
-        from mlops_assets.lifecycle.rollout.promotion import promote
-
         window = window_of(context, spec)
-        entry = promote(
-            platform.registry,
-            platform.journal,
-            report,
-            policy_hash=policy_hash(spec),
-            data_version=_hold_out_version(frames, spec, window),
-            who=f"dagster run {context.run.run_id}",
-        )
-        state = _state(platform, spec, entry)
+        entry = _let_in(spec, report, platform, _hold_out_version(frames, spec, window), context)
+        state = state_after(platform, spec, entry)
         yield dg.MaterializeResult(
             value=state,
             data_version=dg.DataVersion(f"{state.version}-{entry.change}"),
-            metadata=_metadata(platform, spec, state),
+            metadata=metadata(platform, spec, state),
         )
-        yield _endpoint_check(platform, spec, state.version)
+        yield _endpoint_check(platform, spec, state)
 
     return deployment
+
+
+def _let_in(
+    spec: ModelSpec,
+    report: EvaluationReport,
+    platform: Platform,
+    data_version: str,
+    context: dg.AssetExecutionContext,
+) -> "Entry":
+    """Promote the challenger, or begin its rollout; the change that has brought it so far."""
+    from mlops_assets.lifecycle.rollout.history import last_step
+    from mlops_assets.lifecycle.rollout.promotion import promote
+    from mlops_assets.lifecycle.rollout.steps import begin
+
+    policy = spec.deployment
+    strategy = STRATEGIES[policy.strategy]
+    champion = platform.registry.aliases(spec.name).get(CHAMPION)
+    bound = {
+        "policy_hash": policy_hash(spec),
+        "data_version": data_version,
+        "who": f"dagster run {context.run.run_id}",
+    }
+    # A first model has nobody to be compared with, and one that serves already nowhere to go.
+    if not strategy.watched or champion in (None, report.verdict.challenger_version):
+        return promote(platform.registry, platform.journal, report, **bound)
+    share = policy.steps[0] / 100 if strategy.stepwise else 0.0
+    begin(
+        platform.registry,
+        platform.journal,
+        report,
+        strategy=strategy.name,
+        share=share,
+        **bound,
+    )
+    return last_step(platform.journal, spec.name)
 
 
 def _hold_out_version(stored: FrameIOManager, spec: ModelSpec, window: Window) -> str:
@@ -90,56 +116,12 @@ def _hold_out_version(stored: FrameIOManager, spec: ModelSpec, window: Window) -
     return training.data_version(held)
 
 
-def _state(platform: Platform, spec: ModelSpec, entry: "Entry") -> Deployment:
-    version = platform.registry.version(spec.name, entry.version)
-    return Deployment(
-        model=spec.name,
-        version=version.number,
-        digest=version.digest,
-        previous=entry.previous_after,
-        share=1.0,
-        since=datetime.fromisoformat(entry.at),
-        who=entry.who,
-        why=entry.why,
-        journal_entry=entry.hash,
-    )
-
-
-def _metadata(platform: Platform, spec: ModelSpec, state: Deployment) -> dict[str, Any]:
-    history = [e for e in platform.journal.entries(spec.name) if e.state == "done"]
-    return {
-        "version": state.version,
-        "previous": str(state.previous or "none"),
-        "share": state.share,
-        "why": state.why,
-        "endpoint": dg.MetadataValue.url(f"{platform.settings.endpoint}/v2/models/{spec.name}"),
-        "journal": display.table(
-            ["at", "action", "version", "champion before", "who", "why"],
-            [
-                [
-                    datetime.fromisoformat(e.at),
-                    e.action,
-                    e.version,
-                    e.champion_before,
-                    _short(e.who),
-                    e.why,
-                ]
-                for e in reversed(history[-JOURNAL_ROWS:])
-            ],
-        ),
-    }
-
-
-def _short(who: str) -> str:
-    """A run is named by its first eight characters, as everywhere in the UI."""
-    head, found, run_id = who.partition("dagster run ")
-    return f"{head}{found}{run_id[:8]}" if found else who
-
-
-def _endpoint_check(platform: Platform, spec: ModelSpec, number: int) -> dg.AssetCheckResult:
-    version = platform.registry.version(spec.name, number)
+def _endpoint_check(platform: Platform, spec: ModelSpec, state: Deployment) -> dg.AssetCheckResult:
+    version = platform.registry.version(spec.name, state.version)
     try:
-        found = check_endpoint(platform.registry, version, platform.settings.endpoint)
+        found = check_endpoint(
+            platform.registry, version, platform.settings.endpoint, pinned=state.share < 1
+        )
     except RolloutError as error:
         return dg.AssetCheckResult(passed=False, check_name=ENDPOINT, description=str(error))
     return dg.AssetCheckResult(

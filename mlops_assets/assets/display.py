@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.lifecycle.columns import Columns
     from mlops_assets.lifecycle.reports import DriftReport, MetricEstimate
+    from mlops_assets.lifecycle.rollout.guardrails import GuardrailEvidence
 
 PREVIEW_ROWS = 5
 PREVIEW_COLUMNS = 8
@@ -151,6 +152,27 @@ def drifted_table(report: "DriftReport") -> dg.MarkdownMetadataValue:
     return table(
         ["column", "times its threshold"], [*rows, *([[f"{left} more", ""]] if left else [])]
     )
+
+
+def guardrail_plot(evidence: "Sequence[GuardrailEvidence]") -> dg.MarkdownMetadataValue:
+    """The confidence sequence of each guardrail over time, one panel a guardrail."""
+    drawing = figure(6, 0.4 + 2 * len(evidence))
+    panels = drawing.subplots(len(evidence), 1, squeeze=False)[:, 0]
+    for found, axes in zip(evidence, panels, strict=True):
+        known = [p for p in found.trajectory if p.estimate is not None]
+        at = [p.at for p in known]
+        axes.plot(at, [p.estimate for p in known], color="tab:blue", linewidth=1.2)
+        axes.fill_between(
+            at,
+            [math.nan if p.low is None else p.low for p in known],
+            [math.nan if p.high is None else p.high for p in known],
+            color="tab:blue",
+            alpha=0.2,
+        )
+        axes.axhline(found.tolerated, color="tab:red", linewidth=1)
+        axes.set_title(f"{found.guardrail}: {found.verdict}", fontsize=9)
+        axes.tick_params(labelsize=7)
+    return plot(drawing, "guardrails over time")
 
 
 def _distributions(frame: "pd.DataFrame") -> dg.MarkdownMetadataValue:

@@ -20,10 +20,19 @@ PATIENCE_SECONDS = 30
 TOLERANCE = 1e-9
 
 
-def check_endpoint(registry: Registry, version: Version, url: str) -> dict[str, Any]:
+def check_endpoint(
+    registry: Registry, version: Version, url: str, *, pinned: bool = False
+) -> dict[str, Any]:
     """Ask the endpoint about the version's own example, and compare with the model itself.
 
     The requests are marked as probes, so that the monitors leave them out.
+
+    Parameters
+    ----------
+    url : str
+        The server's address.
+    pinned : bool
+        Ask the version by its number: a canary or a shadow, which does not answer everybody.
 
     Returns
     -------
@@ -35,14 +44,15 @@ def check_endpoint(registry: Registry, version: Version, url: str) -> dict[str, 
     RolloutError
         When nothing answers, another version serves, or an answer differs.
     """
-    waited = _wait_for(url, version)
+    place = f"{version.model}/versions/{version.number}" if pinned else version.model
+    waited = _wait_for(f"{url}/v2/models/{place}", url, version)
     with TemporaryDirectory(prefix="mlops-probe-") as name:
         folder = registry.take(version, Path(name))
         serving, example = read_serving(folder), read_example(folder)
         estimator = load_estimator(folder, registry.settings.trusted_types)
     expected = TASKS[serving.task].answers(estimator, example)
     records = [_as_json(row) for row in example.to_dict(orient="records")]
-    answered = _call(f"{url}/predict/{version.model}", records)
+    answered = _call(f"{url}/predict/{place}", records)
     if answered["version"] != version.number:
         raise RolloutError(f"{url} answered with v{answered['version']}, not {version}")
     for row, (ours, theirs) in enumerate(zip(expected, answered["predictions"], strict=True)):
@@ -55,11 +65,11 @@ def check_endpoint(registry: Registry, version: Version, url: str) -> dict[str, 
     return {"rows": len(expected), "waited": waited}
 
 
-def _wait_for(url: str, version: Version) -> float:
+def _wait_for(metadata: str, url: str, version: Version) -> float:
     started, serves = time.monotonic(), None
     while time.monotonic() - started < PATIENCE_SECONDS:
         try:
-            serves = _call(f"{url}/v2/models/{version.model}").get("version")
+            serves = _call(metadata).get("version")
         except urllib.error.HTTPError as error:
             serves = f"HTTP {error.code}"
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:

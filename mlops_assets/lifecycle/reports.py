@@ -124,12 +124,18 @@ class EvaluationReport(Report):
 
 
 class Deployment(Report):
-    """Which version serves, since when, on whose word."""
+    """Which version serves at which share, since when, on whose word.
+
+    Below a share of 1 the ``champion`` serves the others; 0 is a shadow, or a version that was
+    taken back.
+    """
 
     model: str
     version: int
+    champion: int
     digest: str
     previous: int | None
+    strategy: str
     share: float
     since: datetime
     who: str

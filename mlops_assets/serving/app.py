@@ -16,12 +16,11 @@ from starlette.routing import Route
 
 from mlops_assets.lifecycle.endpoint import PROBE_HEADER
 from mlops_assets.lifecycle.prediction_log import PROBE, PredictionLog
-from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.errors import RequestError
 from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.models import POLL_SECONDS, Models
-from mlops_assets.serving.payload import MAX_BYTES
+from mlops_assets.serving.payload import MAX_BYTES, parse_records
 from mlops_assets.serving.scoring import answer
 
 PLATFORM = "mlops_assets"
@@ -52,7 +51,9 @@ def build_app(settings: Settings, poll_seconds: float = POLL_SECONDS) -> Starlet
             Route("/v2/models", endpoints.models),
             Route("/v2/models/{model}", endpoints.metadata),
             Route("/v2/models/{model}/ready", endpoints.model_ready),
+            Route("/v2/models/{model}/versions/{version}", endpoints.metadata),
             Route("/predict/{model}", endpoints.predict, methods=["POST"]),
+            Route("/predict/{model}/versions/{version}", endpoints.predict, methods=["POST"]),
         ],
         exception_handlers=handlers,
         lifespan=endpoints.lifespan,
@@ -94,8 +95,9 @@ class Endpoints:
 
     async def metadata(self, request: Request) -> Response:
         """One model: version, inputs, and where it comes from."""
-        name = request.path_params["model"]
-        return _reply(_describe(self._models.get(name), self._models.problem(name)))
+        name, number = request.path_params["model"], request.path_params.get("version")
+        found = self._models.version(name, number).model if number else self._models.get(name)
+        return _reply(_describe(found, self._models.problem(name)))
 
     async def model_ready(self, request: Request) -> Response:
         """Whether a model can answer."""
@@ -106,10 +108,20 @@ class Endpoints:
     async def predict(self, request: Request) -> Response:
         """Answer records; scoring and logging leave the event loop free."""
         arrived = time.perf_counter()
+        name, number = request.path_params["model"], request.path_params.get("version")
         # Looked up once: a swap in the middle of a request can't mix two versions.
-        model = self._models.get(request.path_params["model"])
+        routes = self._models.routes(name)
         body = await _read_body(request)
-        variant = PROBE if PROBE_HEADER in request.headers else CHAMPION
+        if number:
+            routed = self._models.version(name, number)
+        else:
+            column = routes.champion.serving.unit
+            (first, *_) = parse_records(body)
+            unit = first.get(column) if column else None
+            routed = routes.route(None if unit is None else str(unit))
+        model, variant = routed.model, routed.variant
+        if PROBE_HEADER in request.headers:
+            variant = PROBE
         return _reply(await run_in_threadpool(answer, model, body, self._log, arrived, variant))
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, SHARE_TAG, Registry
@@ -68,6 +69,8 @@ class Models:
         self._problems: dict[str, str] = {}
         self._vanished: frozenset[str] = frozenset()
         self._away: str | None = None
+        self.loads: Counter[str] = Counter()
+        self.load_failures: Counter[str] = Counter()
         self._polled = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follow-registry", daemon=True)
@@ -120,6 +123,29 @@ class Models:
     def route(self, name: str, unit: str | None) -> Routed:
         """Who answers a unit; raises as :meth:`routes` does."""
         return self.routes(name).route(unit)
+
+    def version(self, name: str, number: str) -> Routed:
+        """A version by its number, where it is loaded: champion, canary, shadow or previous.
+
+        Raises
+        ------
+        RequestError
+            404 naming what is served; else as :meth:`routes` does.
+        """
+        roles = self.routes(name).roles()
+        for variant, model in roles.items():
+            if number == str(model.version.number):
+                return Routed(model, variant)
+        since = self._targets[name].registered_at if name in self._targets else None
+        former = self._loaded.get((name, since or 0, int(number) if number.isdecimal() else 0))
+        if former is not None:
+            return Routed(former, PREVIOUS)
+        served = ", ".join(str(model.version.number) for model in roles.values())
+        raise RequestError(404, f"version {number[:20]!r} of {name} is not served; {served} is")
+
+    def problems(self) -> dict[str, str]:
+        """Why models can't serve what the registry says now, by name."""
+        return self._problems.copy()
 
     def problem(self, name: str) -> str | None:
         """Why a model may not serve what the registry says now, or None when all is well."""
@@ -230,9 +256,11 @@ class Models:
             if before is None or problem != before.problem:
                 log.error("%s: %s", name, problem, exc_info=error)
                 self._tell_journal(name, number, problem)
+            self.load_failures[name] += 1
             self._failures[known] = _Failure(problem, time.monotonic() + RETRY_SECONDS)
             return self._failures[known]
         self._failures.pop(known, None)
+        self.loads[name] += 1
         return None
 
     def _tell_journal(self, name: str, number: int, problem: str) -> None:

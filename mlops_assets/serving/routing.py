@@ -4,7 +4,7 @@ import random
 import zlib
 from dataclasses import dataclass
 
-from mlops_assets.lifecycle.registry import CANARY, CHAMPION
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW
 from mlops_assets.serving.loading import ServedModel
 
 BUCKETS = 2**32
@@ -47,6 +47,11 @@ class Routes:
         if self.canary is None or self._bucket(unit) >= self.share:
             return Routed(self.champion, CHAMPION)
         return Routed(self.canary, CANARY)
+
+    def roles(self) -> dict[str, ServedModel]:
+        """The versions by their role."""
+        found = {CHAMPION: self.champion, CANARY: self.canary, SHADOW: self.shadow}
+        return {variant: model for variant, model in found.items() if model is not None}
 
     def _bucket(self, unit: str | None) -> float:
         if unit is None:

@@ -27,7 +27,7 @@ class Alert(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str
-    kind: Literal["failure", "rejected", "drift", "decay", "retrain"]
+    kind: Literal["failure", "rejected", "drift", "decay", "retrain", "rollout"]
     message: str
     link: str
 

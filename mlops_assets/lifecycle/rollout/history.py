@@ -97,6 +97,16 @@ def last_change(journal: Journal, model: str) -> Entry:
     return done[-1]
 
 
+def last_step(journal: Journal, model: str, version: int | None = None) -> Entry:
+    """The newest finished change of what serves, or of one version's part in it."""
+    steps = [e for e in _done(journal, model) if e.action != LOAD_FAILED]
+    if version is not None:
+        steps = [e for e in steps if e.version == version]
+    if not steps:
+        raise RolloutError(f"the rollout journal knows of no change of {model}")
+    return steps[-1]
+
+
 def refused_for_good(journal: Journal, model: str, number: int) -> Entry | None:
     """The change that took a version back: it may not come again."""
     for entry in _done(journal, model):

@@ -1,0 +1,110 @@
+"""A server with a canary and a shadow: who is answered by which version."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from mlops_assets.lifecycle.prediction_log import PredictionLog
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHARE_TAG
+from mlops_assets.lifecycle.rollout.journal import Journal
+from mlops_assets_tests.serving.conftest import running, wait_for
+
+UNITS = [f"card-{number}" for number in range(400)]
+
+
+def expose(bench, version, share):
+    bench.registry.set_tag(version.model, version.number, SHARE_TAG, f"{share:g}")
+    bench.registry.set_alias(version.model, CANARY, version.number)
+
+
+def answered_by(client, model, units=UNITS):
+    """The version that answers each unit, asked one by one."""
+    found = {}
+    for unit in units:
+        asked = {"amount": 1.0, "count": 1, "card_id": unit}
+        reply = client.post(f"/predict/{model}", json=asked)
+        assert reply.status_code == 200, reply.text
+        found[unit] = reply.json()["version"]
+    return found
+
+
+def of_canary(found):
+    return {unit for unit, version in found.items() if version == 2}
+
+
+@pytest.fixture
+def shop(own_bench):
+    """v1 is champion, v2 is there; a client."""
+    first, _ = own_bench.classifier("shop", 0)
+    second, _ = own_bench.classifier("shop", 10)
+    own_bench.promote(first)
+    with running(own_bench.settings) as client:
+        yield own_bench, client, first, second
+
+
+def settled(client, model, share, units=UNITS[:200]):
+    """Wait until the canary's share of these units is about what it shall be."""
+
+    def condition():
+        return abs(len(of_canary(answered_by(client, model, units))) / len(units) - share) < 0.12
+
+    wait_for(condition)
+
+
+def test_units_stick_to_their_version_and_a_larger_share_keeps_them(shop):
+    bench, client, _, second = shop
+    assert set(answered_by(client, "shop", UNITS[:20]).values()) == {1}
+    expose(bench, second, 0.25)
+    settled(client, "shop", 0.25)
+    small = answered_by(client, "shop")
+    assert answered_by(client, "shop") == small
+    expose(bench, second, 0.5)
+    settled(client, "shop", 0.5)
+    large = answered_by(client, "shop")
+    assert of_canary(small) < of_canary(large)
+    # A binomial count of 400 is within 60 of its mean but once in a hundred million times.
+    assert abs(len(of_canary(small)) - 100) < 50
+    assert abs(len(of_canary(large)) - 200) < 60
+
+    bench.registry.drop_alias("shop", CANARY)
+    wait_for(lambda: not of_canary(answered_by(client, "shop", UNITS[:60])))
+    records = PredictionLog(bench.settings.prediction_log).read("shop").records
+    assert {(r.variant, r.version) for r in records} == {("champion", 1), ("canary", 2)}
+
+
+def test_who_names_no_unit_goes_by_chance(shop):
+    bench, client, _, second = shop
+    expose(bench, second, 0.5)
+    settled(client, "shop", 0.5)
+    asked = {"amount": 1.0, "count": 1}
+    versions = [client.post("/predict/shop", json=asked).json()["version"] for _ in range(100)]
+    assert 20 < versions.count(2) < 80
+
+
+def test_a_canary_that_cannot_be_loaded_gets_nobody_and_the_journal_says_so(shop):
+    bench, client, first, second = shop
+    (bench.settings.home / "work" / second.run_id).exists()
+    files = second.source.removeprefix("file://")
+    with open(f"{files}/serving.json", "a") as file:
+        file.write(" ")
+    expose(bench, second, 0.5)
+    problem = wait_for(lambda: client.get("/v2/models/shop").json()["problem"])
+    assert problem.startswith("version 2 can't be served")
+    assert set(answered_by(client, "shop", UNITS[:50]).values()) == {1}
+    told = Journal(bench.settings.database_url).entries("shop")
+    assert [(e.action, e.version, e.champion_before) for e in told[-1:]] == [("load_failed", 2, 1)]
+    assert told[-1].at > datetime.fromtimestamp(first.created_at, UTC).isoformat()
+    assert Journal(bench.settings.database_url).unfinished("shop") is None
+
+
+def test_a_rollback_needs_no_loading_the_former_champion_is_still_there(shop):
+    bench, client, first, second = shop
+    bench.registry.set_alias("shop", "previous", first.number)
+    bench.registry.set_alias("shop", CHAMPION, second.number)
+    wait_for(lambda: answered_by(client, "shop", UNITS[:1]) == {UNITS[0]: 2})
+    loaded = client.get("/v2/models/shop").json()["loaded_at"]
+    time.sleep(0.3)
+    bench.registry.set_alias("shop", CHAMPION, first.number)
+    wait_for(lambda: answered_by(client, "shop", UNITS[:1]) == {UNITS[0]: 1})
+    assert client.get("/v2/models/shop").json()["loaded_at"] < loaded
