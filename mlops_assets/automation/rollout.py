@@ -22,7 +22,7 @@ def rollout_definitions(spec: ModelSpec) -> dg.Definitions:
     if not STRATEGIES[spec.deployment.strategy].watched:
         return dg.Definitions(jobs=jobs)
     step = _rollout_job(spec)
-    return dg.Definitions(jobs=[*jobs, step], sensors=[_rollout_sensor(spec, step)])
+    return dg.Definitions(jobs=[*jobs, step], sensors=[_rollout_sensor(spec, step.name)])
 
 
 def _tags(spec: ModelSpec) -> dict[str, str]:
@@ -100,10 +100,11 @@ def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
     return job
 
 
-def _rollout_sensor(spec: ModelSpec, job: dg.JobDefinition) -> dg.SensorDefinition:
+def _rollout_sensor(spec: ModelSpec, job_name: str) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{spec.name}_on_rollout",
-        job=job,
+        # By name: Dagster would make a sensor that holds a job anew, by a beta parameter.
+        job_name=job_name,
         minimum_interval_seconds=SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Looks at a version on its way to its users ({spec.deployment.strategy}) and "
