@@ -1,5 +1,6 @@
 """What the champion did before a comparison began: what its canary is measured with."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,6 @@ def answered(answer: dict[str, Any]) -> Any:
     value = answer.get("score", answer.get("prediction"))
     if isinstance(value, list):
         value = value[0] if value else None
-    if isinstance(value, float) and not np.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
