@@ -15,7 +15,7 @@ START = datetime(2026, 11, 2, 8, tzinfo=UTC)
 class Side:
     """How one version behaves; latencies are log-normal, scores uniform to a power."""
 
-    errors: float = 0.01
+    errors: float = 0.05
     slower: float = 1.0
     power: float = 1.0
 

@@ -145,11 +145,9 @@ def test_an_outage_is_seen_after_a_handful_of_failures():
 
 def test_the_estimate_is_statsmodels_pooled_ratio(rng):
     found = rollouts(rng, ratio=1.3, runs=1, looks=8)
-    tables = [
-        [[k, a - k], [j, b - j]]
-        for k, a, j, b in np.stack([v[0] for v in vars(found).values()], axis=1)
-    ]
-    pooled = StratifiedTable([np.array(t) for t in tables]).riskratio_pooled
+    cells = np.stack([values[0] for values in vars(found).values()], axis=1)
+    tables = [np.array([[k, a - k], [j, b - j]]) for k, a, j, b in cells]
+    pooled = StratifiedTable(tables).riskratio_pooled
     assert mantel_haenszel(found)[0, -1] == pytest.approx(pooled)
 
 
