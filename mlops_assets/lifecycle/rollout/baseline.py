@@ -1,11 +1,17 @@
 """What the champion did before a comparison began: what its canary is measured with."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mlops_assets.lifecycle.prediction_log import Record
+
+ERROR = 500
 TENTHS = 10
+MAX_PAST = 200_000
+MIN_OF_UNIT = 3  # answers that show what a unit usually gets
 MIN_CLASSES = 10  # as many distinct values, or fewer, are classes rather than numbers
 
 
@@ -65,11 +71,82 @@ class Baseline:
     bins: Bins
 
 
-def answered(answer: dict[str, Any]) -> Any:
+@dataclass(frozen=True)
+class Replies:
+    """What was answered; columns of shape (n_records,)."""
+
+    good: np.ndarray
+    latency: np.ndarray
+    said: list[Any]
+
+    @classmethod
+    def of(cls, records: list[Record]) -> "Replies":
+        """Columns from records."""
+        good = np.array([r.status < ERROR for r in records])
+        latency = np.array([r.latency_ms for r in records], float)
+        said = [_answered(r.answer) if ok else None for r, ok in zip(records, good, strict=True)]
+        return cls(good, latency, said)
+
+    @property
+    def timed(self) -> np.ndarray:
+        """Whether the latency is a length of time."""
+        return np.isfinite(self.latency) & (self.latency >= 0)
+
+    @property
+    def spoke(self) -> np.ndarray:
+        """Whether there is a prediction."""
+        return np.array([s is not None for s in self.said])
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether there is everything that a baseline needs."""
+        return self.good & self.timed & self.spoke
+
+
+class Past:
+    """The champion's answers before a comparison begins, the latest of them."""
+
+    def __init__(self):
+        self._rows: list[tuple[int, bool, bool, float, Any]] = []
+
+    def add(self, unit: np.ndarray, replies: Replies, chosen: np.ndarray) -> None:
+        """Remember the chosen rows."""
+        columns = (unit.tolist(), replies.good, replies.usable, replies.latency, replies.said)
+        self._rows += [tuple(c[i] for c in columns) for i in np.flatnonzero(chosen)]
+        self._rows = self._rows[-MAX_PAST:]
+
+    @property
+    def usable(self) -> int:
+        """Answers that a baseline can be made of."""
+        return sum(bool(usable) for _, _, usable, _, _ in self._rows)
+
+    def baseline(self) -> Baseline:
+        """The p95 and the bins."""
+        usable = [(latency, said) for _, _, use, latency, said in self._rows if use]
+        latencies, answers = zip(*usable, strict=True)
+        return Baseline(float(np.quantile(latencies, 0.95)), Bins.of(list(answers)))
+
+    def always_failing(self) -> np.ndarray:
+        """Units whose answers were errors half of the time or more."""
+        return self._mostly([(unit, not good) for unit, good, *_ in self._rows])
+
+    def always_slow(self, p95: float) -> np.ndarray:
+        """Units whose answers were slower than that half of the time or more."""
+        return self._mostly([(u, latency > p95) for u, _, use, latency, _ in self._rows if use])
+
+    def _mostly(self, rows: list[tuple[int, bool]]) -> np.ndarray:
+        if not rows:
+            return np.empty(0, dtype=np.int64)
+        units, place = np.unique([unit for unit, _ in rows], return_inverse=True)
+        count, bad = np.bincount(place), np.bincount(place, [bad for _, bad in rows])
+        return units[(count >= MIN_OF_UNIT) & (2 * bad >= count)]
+
+
+def _answered(answer: dict[str, Any]) -> Any:
     """What a prediction answer is watched by: score, value, class or first item; None for none."""
     value = answer.get("score", answer.get("prediction"))
     if isinstance(value, list):
         value = value[0] if value else None
-    if isinstance(value, float) and not np.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

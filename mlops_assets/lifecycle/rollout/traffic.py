@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,16 +10,15 @@ import numpy as np
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.prediction_log import Record
 from mlops_assets.lifecycle.rollout import blocks as cut
-from mlops_assets.lifecycle.rollout.baseline import TENTHS, Baseline, Bins, answered
+from mlops_assets.lifecycle.rollout.baseline import TENTHS, Baseline, Past, Replies
 from mlops_assets.lifecycle.rollout.blocks import CANARY, CHAMPION, Blocks, KpiLooks
 from mlops_assets.lifecycle.rollout.history import Period
+from mlops_assets.lifecycle.rollout.rows import Rows
 
 ARMS = {"champion": CHAMPION, "canary": CANARY, "shadow": CANARY}
 SLICE = timedelta(minutes=1)
 UNIT_WINDOW = timedelta(hours=1)
-ERROR = 500
 MIN_BASELINE = 200  # answers of the champion that fix a p95 and ten bins
-MAX_BASELINE = 100_000
 
 
 class Traffic:
@@ -27,7 +26,9 @@ class Traffic:
 
     Only the champion's answers in the same period are held against the canary's. A unit stays
     with its variant, so what goes wrong for it is one piece of evidence: its requests of a window
-    count up to its first bad event.
+    count up to its first bad event. Units that the champion failed, or answered slowly, most of
+    the time before the rollout are left out on both sides: which side they fell on is chance, and
+    they would tell of it again in every window.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class Traffic:
         self.unit_window = unit_window
         self.baseline: Baseline | None = None
         self.last: datetime | None = None
-        self._before: list[tuple[float, object]] = []
+        self._past = Past()
+        self._left_out: dict[str, np.ndarray] = {}
         self._compared_from = -np.inf
         self._sums: dict[tuple[int, int], np.ndarray] = {}
         self._spent: dict[str, np.ndarray] = {}
@@ -82,10 +84,13 @@ class Traffic:
         self._blocks = None
         self.last = max(chosen[-1].logged_at, self.last or chosen[-1].logged_at)
         rows = self._rows(chosen)
-        good = np.array([r.status < ERROR for r in chosen])
-        self._count(rows, cut.REQUESTS, rows.period >= 0)
-        self._count_events(rows, "errors", cut.ERRORS_SEEN, cut.ERRORS, rows.period >= 0, ~good)
-        self._count_answers(chosen, rows, good)
+        replies = Replies.of(chosen)
+        if self.baseline is None:
+            self._learn(rows, replies)
+        during = rows.period >= 0
+        self._count(rows, cut.REQUESTS, during)
+        self._count_events(rows, "errors", cut.ERRORS_SEEN, during, ~replies.good)
+        self._count_answers(rows, replies)
 
     def extend_values(self, records: Iterable[Record], values: Mapping[str, float]) -> None:
         """Count what answers turned out to be worth: per unit and window, the mean.
@@ -168,85 +173,64 @@ class Traffic:
         arm = ARMS.get(record.variant)
         return arm is not None and record.version == (self.champion, self.canary)[arm]
 
-    def _rows(self, records: list[Record]) -> "_Rows":
-        at = np.array([r.logged_at.timestamp() for r in records])
-        arm = np.array([ARMS[r.variant] for r in records])
+    def _rows(self, records: list[Record]) -> Rows:
+        arms = np.array([ARMS[r.variant] for r in records])
         starts = np.array([p.start.timestamp() for p in self.periods])
-        period = np.searchsorted(starts, at, side="right") - 1
         ends = np.array([p.end.timestamp() if p.end else np.inf for p in self.periods])
-        period = np.where((period >= 0) & (at >= ends[period]), -2, period)
-        since = at - starts[np.maximum(period, 0)]
-        # Who did not say which unit it is counts as one of its own.
-        unit = np.array([hash(r.prediction_id if r.unit is None else (r.unit,)) for r in records])
-        window = (since // self.unit_window.total_seconds()).astype(np.int64)
-        key = _mixed(_mixed(unit, window), period * 2 + arm)
-        return _Rows(at, arm, period, (since // SLICE.total_seconds()).astype(int), key)
+        return Rows.of(records, arms, starts, ends, SLICE, self.unit_window)
 
-    def _count_answers(self, records: list[Record], rows: "_Rows", good: np.ndarray) -> None:
-        latency = np.array([r.latency_ms for r in records], float)
-        timed = np.isfinite(latency) & (latency >= 0)
-        said = [answered(r.answer) if ok else None for r, ok in zip(records, good, strict=True)]
-        spoke = np.array([s is not None for s in said])
-        self._learn(rows, latency, said, good & timed & spoke)
-        in_rollout = good & (rows.period >= 0)
-        self._unreadable["latency"] += int((in_rollout & ~timed).sum())
-        self._unreadable["prediction"] += int((in_rollout & ~spoke).sum())
-        if self.baseline is None:
-            return
-        in_rollout &= rows.at > self._compared_from
-        slow = timed & (latency > self.baseline.p95)
-        compared = in_rollout & timed
-        self._count_events(rows, "slow", cut.SLOW_SEEN, cut.SLOW, compared, slow)
-        compared = in_rollout & spoke
-        first = compared & self._at_risk(rows, "answers", compared, np.ones(len(said), bool))
-        places = np.full(len(said), -1)
-        places[first] = self.baseline.bins.index([said[i] for i in np.flatnonzero(first)])
-        for place in range(len(self.baseline.bins.shares)):
-            self._count(rows, cut.BINS + place, places == place)
-
-    def _learn(self, rows: "_Rows", latency: np.ndarray, said: list, usable: np.ndarray) -> None:
-        if self.baseline is not None:
-            return
-        champion = usable & (rows.arm == CHAMPION)
-        before = np.flatnonzero(champion & (rows.period == -1))
-        self._before += [(latency[i], said[i]) for i in before]
-        self._before = self._before[-MAX_BASELINE:]
+    def _learn(self, rows: Rows, replies: Replies) -> None:
+        champion = rows.arm == CHAMPION
+        self._past.add(rows.unit, replies, champion & (rows.period == -1))
         if not (rows.period >= 0).any():
             return
         # Without enough of the champion's past, its first answers of the rollout stand in for it,
         # and are not compared then.
-        missing = max(MIN_BASELINE - len(self._before), 0)
-        now = np.flatnonzero(champion & (rows.period >= 0))[:missing]
-        self._before += [(latency[i], said[i]) for i in now]
-        if len(self._before) < MIN_BASELINE:
+        missing = max(MIN_BASELINE - self._past.usable, 0)
+        now = np.flatnonzero(champion & (rows.period >= 0) & replies.usable)[:missing]
+        self._past.add(rows.unit, replies, np.isin(np.arange(len(champion)), now))
+        self._left_out["errors"] = self._past.always_failing()
+        if self._past.usable < MIN_BASELINE:
             return
         if len(now):
             self._compared_from = rows.at[now[-1]]
-        latencies, answers = zip(*self._before, strict=True)
-        self.baseline = Baseline(float(np.quantile(latencies, 0.95)), Bins.of(list(answers)))
-        self._before = []
+        self.baseline = self._past.baseline()
+        self._left_out["slow"] = self._past.always_slow(self.baseline.p95)
+        self._past = Past()
+
+    def _count_answers(self, rows: Rows, replies: Replies) -> None:
+        during = replies.good & (rows.period >= 0)
+        self._unreadable["latency"] += int((during & ~replies.timed).sum())
+        self._unreadable["prediction"] += int((during & ~replies.spoke).sum())
+        if self.baseline is None:
+            return
+        during &= rows.at > self._compared_from
+        slow = replies.timed & (replies.latency > self.baseline.p95)
+        self._count_events(rows, "slow", cut.SLOW_SEEN, during & replies.timed, slow)
+        everything = np.ones(len(slow), bool)
+        first = self._at_risk(rows, "answers", during & replies.spoke, everything)
+        places = np.full(len(slow), -1)
+        said = [replies.said[i] for i in np.flatnonzero(first)]
+        places[first] = self.baseline.bins.index(said)
+        for place in range(len(self.baseline.bins.shares)):
+            self._count(rows, cut.BINS + place, places == place)
 
     def _count_events(
-        self, rows: "_Rows", what: str, seen: int, events: int, counted: np.ndarray, bad: np.ndarray
+        self, rows: Rows, what: str, seen: int, counted: np.ndarray, bad: np.ndarray
     ) -> None:
         at_risk = self._at_risk(rows, what, counted, bad)
         self._count(rows, seen, at_risk)
-        self._count(rows, events, at_risk & bad)
+        self._count(rows, seen + 1, at_risk & bad)
 
-    def _at_risk(
-        self, rows: "_Rows", what: str, counted: np.ndarray, bad: np.ndarray
-    ) -> np.ndarray:
-        """Rows up to the first bad one of their unit and window; rows are in order of time."""
+    def _at_risk(self, rows: Rows, what: str, counted: np.ndarray, bad: np.ndarray) -> np.ndarray:
+        if what in self._left_out:
+            counted = counted & ~np.isin(rows.unit, self._left_out[what])
         spent = self._spent.get(what, np.empty(0, dtype=rows.key.dtype))
-        keys, unit = np.unique(rows.key, return_inverse=True)
-        first = np.where(np.isin(keys, spent), -1, len(unit))
-        places = np.flatnonzero(counted & bad)
-        np.minimum.at(first, unit[places], places)
-        self._spent[what] = np.union1d(spent, keys[first < len(unit)])
-        return counted & (np.arange(len(unit)) <= first[unit])
+        at_risk, self._spent[what] = rows.until_first(counted, bad, spent)
+        return at_risk
 
     def _count(
-        self, rows: "_Rows", column: int, chosen: np.ndarray, weights: np.ndarray | None = None
+        self, rows: Rows, column: int, chosen: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
         if not chosen.any():
             return
@@ -304,28 +288,6 @@ def tally(
     if values:
         traffic.extend_values(records, values)
     return traffic
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Records as columns of shape (n_records,); period is negative outside the rollout."""
-
-    at: np.ndarray
-    arm: np.ndarray
-    period: np.ndarray
-    slice: np.ndarray
-    key: np.ndarray
-
-    def take(self, places: np.ndarray) -> "_Rows":
-        return _Rows(*(column[places] for column in vars(self).values()))
-
-
-def _mixed(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """One 64-bit number for two, wrapping around."""
-    odd = np.uint64(0x9E3779B97F4A7C15)
-    with np.errstate(over="ignore"):
-        mixed = (left.astype(np.uint64) + right.astype(np.uint64) * odd) * odd
-    return mixed ^ (mixed >> np.uint64(29))
 
 
 def _check(periods: list[Period]) -> None:

@@ -47,7 +47,8 @@ class Counts:
 class Prior:
     """Distances ``|log r - log r0|`` and their log weights, each of shape (n_points,).
 
-    Any prior keeps the test valid; it says where the power is.
+    Any prior keeps the test valid; it says where the power is. A bound comes no closer to the
+    estimate than half the smallest distance, 3.5 % for a tolerated ratio of 1.5.
     """
 
     distances: np.ndarray
@@ -147,6 +148,17 @@ def mantel_haenszel(counts: Counts) -> np.ndarray:
     theirs = np.cumsum(counts.champion_events * counts.canary_seen / seen, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return ours / theirs
+
+
+def alarmed(harm: np.ndarray, estimates: np.ndarray, tolerated: float, alpha: float) -> np.ndarray:
+    """After which blocks a canary is worse beyond chance, and by more than is tolerated.
+
+    The first holds for an equal canary at any look with probability alpha at most, so both do. The
+    test is against equality because against the tolerated ratio itself it would come late: to tell
+    a doubled rate of 1 % from a 1.5-fold one, even a test at one fixed look and with the
+    champion's rate known finds but two thirds in 5,000 requests.
+    """
+    return (np.maximum.accumulate(harm, axis=-1) >= -np.log(alpha)) & (estimates > tolerated)
 
 
 def log_e_rate(events, seen, null: float, side: int) -> np.ndarray:

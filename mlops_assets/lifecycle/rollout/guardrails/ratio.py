@@ -16,6 +16,7 @@ from mlops_assets.lifecycle.rollout.guardrails.base import (
 from mlops_assets.lifecycle.rollout.guardrails.eprocess import (
     Counts,
     Prior,
+    alarmed,
     bound,
     bound_path,
     log_e,
@@ -66,10 +67,8 @@ def judge_ratio(
     low = bound(counts, budget.alpha, prior, 1)
     high = bound(counts, budget.beta, prior, -1)
     tiny = _is_negligible(counts, negligible, budget.beta)
-    # No event of the champion's: the ratio is unbounded, and beyond whatever is tolerated.
-    beyond = estimates[-1] > tolerated
     verdict: Literal["ok", "violated", "not_enough"] = "not_enough"
-    if evidence[-1] >= -math.log(budget.alpha) and beyond:
+    if alarmed(harm, estimates, tolerated, budget.alpha)[-1]:
         verdict = "violated"
     elif (high is not None and high < tolerated) or tiny:
         verdict = "ok"
