@@ -67,4 +67,5 @@ def _duration(text: str) -> timedelta:
     try:
         return TypeAdapter(Duration).validate_python(text)
     except ValidationError as error:
-        raise DeclarationError(f"--keep: {error.errors()[0]['msg']}") from None
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise DeclarationError(f"--keep: {message}") from None

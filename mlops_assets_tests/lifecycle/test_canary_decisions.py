@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.rollout.history import Period
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES, Decision, RolloutState
-from mlops_assets.lifecycle.rollout.traffic import Period, tally
+from mlops_assets.lifecycle.rollout.traffic import tally
 from mlops_assets.lifecycle.spec import DeploymentPolicy
 from mlops_assets_tests.lifecycle.canary_world import (
     CANARY,

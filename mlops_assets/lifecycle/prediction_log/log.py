@@ -1,6 +1,6 @@
 """The log as its writers and readers see it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -141,7 +141,7 @@ class PredictionLog:
         start: datetime | None = None,
         end: datetime | None = None,
         torn: reading.Torn | None = None,
-    ) -> Iterator[Record]:
+    ) -> Generator[Record, None, None]:
         """As `read`, one record at a time, in no order; counts torn lines into ``torn``."""
         query = reading.Query(model, rows.between("at", start, end))
         with closing(self._merged.read(query, torn or reading.Torn())) as found:

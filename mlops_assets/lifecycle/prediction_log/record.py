@@ -1,11 +1,14 @@
 """One answered prediction, and its form as a JSON document."""
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 PROBE = "probe"  # the variant of the platform's own questions, which monitors leave out
 
@@ -73,11 +76,40 @@ def encode(record: Record) -> bytes:
     ------
     ValueError
         When a number in it is not finite.
+    TypeError
+        When JSON has no such value.
     """
+    try:
+        document = msgspec.json.encode(record)
+    except (msgspec.EncodeError, TypeError, ValueError, OverflowError):
+        return _encode_anything(record)
+    # What msgspec makes of NaN is null; what it makes of other alphabets is not ASCII.
+    if b"null" in document:
+        _refuse_not_finite([record.features, record.key, record.answer, record.latency_ms])
+    return document if document.isascii() else _encode_anything(record)
+
+
+def _encode_anything(record: Record) -> bytes:
+    """Ten times slower, but for half surrogate pairs, numpy's floats and long integers too."""
     moments = {"at": record.at.isoformat(), "logged_at": record.logged_at.isoformat()}
     return json.dumps(
         {**vars(record), **moments}, separators=(",", ":"), allow_nan=False
     ).encode("ascii")  # fmt: skip
+
+
+def _refuse_not_finite(value: Any) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not JSON compliant")
+    elif isinstance(value, dict):
+        for each in value.values():
+            _refuse_not_finite(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _refuse_not_finite(each)
+
+
+_DECODER = msgspec.json.Decoder(Record)
 
 
 def decode(document: bytes | str) -> Record:
@@ -88,8 +120,17 @@ def decode(document: bytes | str) -> Record:
     ValueError, KeyError, TypeError
         When it is not one.
     """
+    try:
+        record = _DECODER.decode(document)
+    except (msgspec.DecodeError, ValueError):
+        # It may be the half of a surrogate pair; if not, the error is raised here again.
+        record = _decode_anything(document)
+    if record.at.tzinfo is None or record.logged_at.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return record
+
+
+def _decode_anything(document: bytes | str) -> Record:
     fields = json.loads(document)
     moments = {name: datetime.fromisoformat(fields[name]) for name in ("at", "logged_at")}
-    if any(moment.tzinfo is None for moment in moments.values()):
-        raise ValueError("a time without an offset")
     return Record(**{**fields, **moments})

@@ -15,7 +15,8 @@ INDEXED = 200
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# No database takes a NUL or half a surrogate pair, and some have an alphabet of their own.
+_UNSTORABLE = re.compile("[^\\x01-\\x7f]")
 
 
 @dataclass(frozen=True)
