@@ -20,5 +20,8 @@ def run(options) -> int:
     settings = Settings.from_environment()
     journal = Journal(settings.database_url)
     entry = rollback(Registry(settings), journal, options.model, options.who, options.why)
+    if entry.state == "void":
+        print(f"{entry.model}: the {entry.action} of v{entry.version} was {entry.why}")
+        return 0
     print(f"{entry.model}: v{entry.version} is champion again, v{entry.champion_before} is not")
     return 0

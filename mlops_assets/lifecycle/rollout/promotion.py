@@ -8,7 +8,7 @@ and the next change (or :func:`complete`) finishes it from what the first row sa
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlops_assets.lifecycle.errors import EvidenceError, RolloutError
+from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError, RolloutError
 from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
@@ -44,7 +44,8 @@ def promote(
     Raises
     ------
     EvidenceError
-        When the verdict does not accept, or is bound to something else.
+        When the verdict does not accept, or is bound to something else. When the rollout journal
+        was edited.
     RolloutError
         When the version was rolled back before: a new one has to be trained. When the alias of
         the champion was moved by other means than the platform's.
@@ -53,6 +54,7 @@ def promote(
     """
     model = report.model
     with journal.exclusive(model):
+        journal.verify()
         complete(registry, journal, model)
         challenger = registry.version(model, report.verdict.challenger_version)
         aliases = registry.aliases(model)
@@ -99,11 +101,14 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
     ------
     RolloutError
         When the model has, or had, another champion: the version has to pass the gate.
+    EvidenceError
+        When the rollout journal was edited.
     ArtifactError
         When the version's files are not those that were registered.
     """
     model = version.model
     with journal.exclusive(model):
+        journal.verify()
         complete(registry, journal, model)
         if registry.aliases(model).get(CHAMPION) == version.number:
             return last_change(journal, model)
@@ -126,7 +131,8 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
 def rollback(registry: Registry, journal: Journal, model: str, who: str, why: str) -> Entry:
     """Make the version that was champion before the champion again.
 
-    A rollback that a crash cut off is finished instead: asked for again, it is still one.
+    A rollback that a crash cut off is finished instead: asked for again, it is still one. An edited
+    journal does not hinder a rollback as it does a promotion: what serves badly has to go.
 
     Raises
     ------
@@ -137,8 +143,8 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
     """
     with journal.exclusive(model):
         finished = complete(registry, journal, model)
-        if finished is not None and finished.action == "rollback":
-            return finished
+        if finished is not None and (finished.action == "rollback") == (finished.state == "done"):
+            return finished  # or the promotion that was to be rolled back was taken back
         champion = registry.aliases(model).get(CHAMPION)
         target = former_champion(journal, model, champion)
         if champion is None or target is None:
@@ -157,9 +163,19 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
 
 
 def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:
-    """Finish a change that a crash cut off; the caller holds ``journal.exclusive``."""
+    """Finish a change that a crash cut off; the caller holds ``journal.exclusive``.
+
+    Where its version is gone, or its files are not what they were, the change is taken back: the
+    champion of before serves, and the model is open to other changes.
+    """
     begun = journal.unfinished(model)
-    return None if begun is None else _apply(registry, journal, begun)
+    if begun is None:
+        return None
+    try:
+        _verify_files(registry, registry.version(model, begun.version))
+    except ArtifactError as error:
+        return _take_back(registry, journal, begun, error)
+    return _apply(registry, journal, begun)
 
 
 def verify(
@@ -249,7 +265,8 @@ def _refuse_moved_alias(journal: Journal, model: str, champion: int | None) -> N
 
 def _refuse_rolled_back(journal: Journal, challenger: Version) -> None:
     for entry in journal.entries(challenger.model):
-        if entry.action == "rollback" and entry.champion_before == challenger.number:
+        rolled_back = entry.action == "rollback" and entry.state == "done"
+        if rolled_back and entry.champion_before == challenger.number:
             raise RolloutError(
                 f"{challenger} was rolled back on {entry.at} by {entry.who} ({entry.why}): "
                 "train a new version"
@@ -266,6 +283,19 @@ def _apply(registry: Registry, journal: Journal, begun: Entry) -> Entry:
     if registry.aliases(model).get(CHALLENGER) == begun.version:
         registry.drop_alias(model, CHALLENGER)
     return journal.finish(begun)
+
+
+def _take_back(registry: Registry, journal: Journal, begun: Entry, problem: ArtifactError) -> Entry:
+    model, champion = begun.model, begun.champion_before
+    for alias, number in (
+        (PREVIOUS, former_champion(journal, model, champion)),
+        (CHAMPION, champion),
+    ):
+        if number is None:
+            registry.drop_alias(model, alias)
+        else:
+            registry.set_alias(model, alias, number)
+    return journal.void(begun, f"taken back: {problem}")
 
 
 def _verify_files(registry: Registry, version: Version) -> None:
