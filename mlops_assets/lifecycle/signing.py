@@ -106,10 +106,20 @@ def _opened(keys: "dict[str, Ed25519PublicKey]", envelope: str) -> dict[str, Any
         key.verify(proof, _encoded(payload))
     except InvalidSignature as error:
         raise ArtifactError("its signature is wrong: what it says was changed") from error
-    statement = json.loads(payload)
-    if (kind, statement["_type"], statement["predicateType"]) != (PAYLOAD, STATEMENT, PREDICATE):
+    statement = _json_object(payload)
+    said = (kind, statement.get("_type"), statement.get("predicateType"))
+    if said != (PAYLOAD, STATEMENT, PREDICATE):
         raise ArtifactError("what is signed is no version of a model")
     return statement
+
+
+def _json_object(payload: bytes) -> dict[str, Any]:
+    # A trusted key signed it, but maybe for another purpose than ours.
+    try:
+        found = json.loads(payload)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _encoded(payload: bytes) -> bytes:

@@ -287,14 +287,15 @@ def _apply(registry: Registry, journal: Journal, begun: Entry) -> Entry:
 
 def _take_back(registry: Registry, journal: Journal, begun: Entry, problem: ArtifactError) -> Entry:
     model, champion = begun.model, begun.champion_before
-    for alias, number in (
-        (PREVIOUS, former_champion(journal, model, champion)),
-        (CHAMPION, champion),
-    ):
-        if number is None:
-            registry.drop_alias(model, alias)
-        else:
-            registry.set_alias(model, alias, number)
+    former = former_champion(journal, model, champion)
+    if former is None or former == begun.version:
+        registry.drop_alias(model, PREVIOUS)
+    else:
+        registry.set_alias(model, PREVIOUS, former)
+    if champion is None:
+        registry.drop_alias(model, CHAMPION)
+    else:
+        registry.set_alias(model, CHAMPION, champion)
     return journal.void(begun, f"taken back: {problem}")
 
 
