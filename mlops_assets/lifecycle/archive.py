@@ -60,8 +60,12 @@ def _states(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_reads(states: Iterator[dict[str, Any]], sizes: dict[str, int], file: Path) -> None:
-    # skops reads a member once for each identity that names it.
-    read = {(s["file"], s.get("__id__")) for s in states if isinstance(s.get("file"), str)}
-    total, there = sum(sizes.get(name, 0) for name, _ in read), sum(sizes.values())
+    # skops reads a member once for each identity that names it, and every time where there is none.
+    known, total, there = set(), 0, sum(sizes.values())
+    for state in states:
+        name, identity = state.get("file"), state.get("__id__")
+        if isinstance(name, str) and not (identity and (name, identity) in known):
+            known.add((name, identity))
+            total += sizes.get(name, 0)
     if total > there:
         raise ArtifactError(f"{file} has members that are to be read several times")

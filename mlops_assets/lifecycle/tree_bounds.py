@@ -70,11 +70,7 @@ def _reachable(root: Any) -> Iterator[Any]:
 
 
 def _check_tree(tree: Any) -> None:
-    # The properties below are views of node_count nodes, however few there are.
-    _require(
-        0 < tree.node_count <= tree.capacity,
-        f"a tree counts {tree.node_count} nodes and has {tree.capacity}",
-    )
+    _require(tree.node_count > 0, "a tree without nodes")
     left, right = tree.children_left, tree.children_right
     leaf = left == -1
     _require((right[leaf] == -1).all(), "a tree has a node with one child")

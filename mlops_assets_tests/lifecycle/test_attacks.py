@@ -9,8 +9,8 @@ Tested elsewhere, and not again here:
 
 - a pickle under the name of ``model.skops``, or inside of one; MLmodel with ``loader_module`` and
   ``code``, with trusted types of its own, with ``model_path`` or ``pickled_model: ../outside``;
-  files added, removed, renamed, swapped; links in a version; files swapped after the check; an alias
-  on a version without a digest: ``test_artifact.py``
+  files added, removed, renamed, swapped; links in a version; files swapped after the check; an
+  alias on a version without a digest: ``test_artifact.py``
 - envelopes forged, cut, or of another key; whose key counts: ``test_signing.py``
 - a pickle that is imported and attacks; bombs in it: ``test_pickles.py``
 - rows of the hold-out in the training, a hold-out from before its end, answers of NaN, one answer
@@ -250,15 +250,32 @@ def rewrite(folder: Path, members: dict[str, bytes]) -> None:
     (folder / MODEL_FILE).write_bytes(zipped(members))
 
 
-@pytest.mark.parametrize("member", ["schema.json", "unused.npy"])
-def test_a_file_that_unpacks_to_more_than_itself_is_refused(yard, member):
+def test_a_file_that_unpacks_to_more_than_itself_is_refused(yard):
     folder = yard.files()
     with zipfile.ZipFile(folder / MODEL_FILE, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(member, b" " * 50_000_000)
-    refuses(folder, "two members of one name" if member == "schema.json" else "unpacks to 5")
+        archive.writestr("unused.npy", b" " * 50_000_000)
+    refuses(folder, "unpacks to 5")
 
 
-def test_an_array_that_is_read_again_and_again_is_refused(yard):
+def test_a_schema_that_is_a_bomb_is_refused(yard):
+    folder = yard.files()
+    members = members_of(folder)
+    with zipfile.ZipFile(folder / MODEL_FILE, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content + b" " * 50_000_000)
+    refuses(folder, "unpacks to")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_with_two_schemas_is_refused(yard):
+    folder = yard.files()
+    with zipfile.ZipFile(folder / MODEL_FILE, "a") as archive:
+        archive.writestr("schema.json", "{}")
+    refuses(folder, "two members of one name")
+
+
+@pytest.mark.parametrize("identity", ["each", "none"])
+def test_an_array_that_is_read_again_and_again_is_refused(yard, identity):
     folder = yard.files()
     skops.io.dump([np.full(1000, float(i)) for i in range(500)], folder / MODEL_FILE)
     members = members_of(folder)
@@ -266,6 +283,8 @@ def test_an_array_that_is_read_again_and_again_is_refused(yard):
     large = {"large.npy": next(c for n, c in members.items() if n.endswith(".npy"))}
     for state in schema["content"]:
         state["file"] = "large.npy"
+        if identity == "none":
+            del state["__id__"]
     rewrite(folder, large | {"schema.json": json.dumps(schema).encode()})
     refuses(folder, "members that are to be read several times")
 
@@ -441,8 +460,8 @@ def _tree_states(value) -> list[dict]:
     return own + [state for part in inner for state in _tree_states(part)]
 
 
-def count_more_nodes(tree: dict, schema: dict) -> None:
-    tree["content"]["content"]["node_count"] |= {"content": str(2**40), "__id__": 1}
+def count_no_nodes(tree: dict, schema: dict) -> None:
+    tree["content"]["content"]["node_count"] |= {"content": "0", "__id__": 1}
 
 
 def claim_outputs(tree: dict, schema: dict) -> None:
@@ -450,7 +469,7 @@ def claim_outputs(tree: dict, schema: dict) -> None:
 
 
 IN_THE_SCHEMA = {
-    "more nodes than there are": count_more_nodes,
+    "no nodes": count_no_nodes,
     "more outputs than there are": claim_outputs,
 }
 
@@ -497,24 +516,15 @@ def test_trees_that_point_out_of_themselves_are_refused_before_they_are_asked(tm
     assert run.returncode == 0, run.stderr
     for name, said in zip(made, run.stdout.splitlines(), strict=True):
         assert said.startswith("refused"), f"{name}: {said}"
-        assert "is not sound" in said or "tree" in said, f"{name}: {said}"
+        assert "is not sound" in said or name == "more outputs than there are", f"{name}: {said}"
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "a child far beyond",
-        "a feature beyond",
-        "boosting: a child far beyond",
-        "more nodes than there are",
-        "more outputs than there are",
-        "more outputs, by another name",
-    ],
+    "name", ["a child far beyond", "a feature beyond", "boosting: a child far beyond"]
 )
 def test_they_would_have_ended_the_server(tmp_path, name):
-    run = in_a_process(ASKS, crafted(tmp_path)[name] / MODEL_FILE)
-    if name == "more nodes than there are":  # it is a view of what is not there that ends it
-        return
+    skops.io.dump(UNSOUND[name](), tmp_path / MODEL_FILE)
+    run = in_a_process(ASKS, tmp_path / MODEL_FILE)
     assert run.returncode < 0, f"ended by a signal, not {run.returncode}: {run.stderr}"
 
 
@@ -680,10 +690,11 @@ def test_files_that_are_said_to_lie_elsewhere_are_not_even_asked_for(
     shutil.copytree(yard.lines[2.0], home.parent / "elsewhere")
     (home / "link").symlink_to(home.parent / "elsewhere")
     tags = {"digest": folder_digest(yard.lines[2.0])}
-    version = yard.registry.create(MODEL, "", "", None, tags)
     place = source.format(host=listener.host, home=home)
+    version = yard.registry.create(MODEL, place, "", None, tags)
+    assert version.source == place
     with pytest.raises(ArtifactError, match="shop v1: its files are said to lie at"):
-        yard.registry.take(replace(version, source=place), tmp_path / "taken")
+        yard.registry.take(version, tmp_path / "taken")
     assert listener.asked == []
     assert not (tmp_path / "taken").exists()
 
