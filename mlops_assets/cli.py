@@ -6,7 +6,16 @@ import os
 import sys
 from pathlib import Path
 
-from mlops_assets.commands import backfill, compact, feedback, import_pickle, serve, status, undo
+from mlops_assets.commands import (
+    backfill,
+    compact,
+    feedback,
+    import_pickle,
+    serve,
+    signing_key,
+    status,
+    undo,
+)
 from mlops_assets.lifecycle.errors import LifecycleError
 
 DEFS = Path(__file__).parent / "defs"
@@ -32,7 +41,16 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the declarations (MLOPS_DEFS)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, status, undo, backfill, feedback, compact, import_pickle):
+    for module in (
+        serve,
+        status,
+        undo,
+        backfill,
+        feedback,
+        compact,
+        import_pickle,
+        signing_key,
+    ):
         module.add_to(commands)
     return parser
 

@@ -21,7 +21,9 @@ def run(options) -> int:
     settings = Settings.from_environment()
     journal = Journal(settings.database_url)
     entry = rollback(Registry(settings), journal, options.model, options.who, options.why)
-    if entry.action == ABORT:
+    if entry.state == "void":
+        print(f"{entry.model}: the {entry.action} of v{entry.version} was {entry.why}")
+    elif entry.action == ABORT:
         print(
             f"{entry.model}: v{entry.version} was on its way and is taken back; "
             f"v{entry.champion_before}, the champion, answers everybody"

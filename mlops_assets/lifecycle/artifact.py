@@ -6,14 +6,18 @@ The list of classes a file may hold is the platform's own. The one inside an MLf
 
 import hashlib
 import shutil
+import stat
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from pydantic import BaseModel, ConfigDict
 
+from mlops_assets.lifecycle.archive import check_archive
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.tree_bounds import check_trees
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.skops"
 SERVING_FILE = "serving.json"
 EXAMPLE_FILE = "example.parquet"
+MOST_FILES = 1000
+MOST_BYTES = 4 * 2**30
 
 # What skops lets through on files that are none, or were crafted.
 UNREADABLE = (
@@ -28,6 +34,7 @@ UNREADABLE = (
     BadZipFile,
     ImportError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -172,13 +179,18 @@ def take_verified(source: Path, target: Path, digest: str) -> Path:
     Raises
     ------
     ArtifactError
-        When a file is missing, added or changed since training.
+        When a file is missing, added or changed since training, or is no plain file.
     """
     if not source.is_dir():
         raise ArtifactError(f"the version's files are gone: {source}")
+    _check_copyable(source)
     if target.exists():
         shutil.rmtree(target)
-    shutil.copytree(source, target, symlinks=True)
+    try:
+        shutil.copytree(source, target, symlinks=True)
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise ArtifactError(f"the files in {source} can't be copied: {error}") from error
     found = folder_digest(target)
     if found != digest:
         shutil.rmtree(target)
@@ -187,6 +199,22 @@ def take_verified(source: Path, target: Path, digest: str) -> Path:
             f"digest {found[:12]}, registered {digest[:12]}"
         )
     return target
+
+
+def _check_copyable(source: Path) -> None:
+    # A pipe would be waited on for ever, and a huge file fill the disk, before any digest is known.
+    paths = list(islice(source.rglob("*"), MOST_FILES + 1))
+    if len(paths) > MOST_FILES:
+        raise ArtifactError(f"{source} has more than {MOST_FILES} files")
+    size = 0
+    for path in paths:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            kind = "a link" if stat.S_ISLNK(found.st_mode) else "a device or pipe"
+            raise ArtifactError(f"{path} is {kind}; a version consists of plain files")
+        size += found.st_size
+    if size > MOST_BYTES:
+        raise ArtifactError(f"{source} has {size} bytes where {MOST_BYTES} are the most")
 
 
 def read_serving(folder: Path) -> Serving:
@@ -207,16 +235,20 @@ def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
     Raises
     ------
     ArtifactError
-        When the file is no skops file, or holds a class that is not on the platform's list.
+        When the file is no skops file, unpacks to more than it is, or holds a class that is not
+        on the platform's list or a tree that points out of itself.
     """
     import skops.io
 
     allowed = {*TRUSTED_TYPES, *trusted}
     file = folder / MODEL_FILE
     try:
+        check_archive(file)
         refused = sorted(set(skops.io.get_untrusted_types(file=file)) - allowed)
         if not refused:
-            return skops.io.load(file, trusted=sorted(allowed))
+            estimator = skops.io.load(file, trusted=sorted(allowed))
+            check_trees(estimator)
+            return estimator
     except UNREADABLE as error:
         raise ArtifactError(f"{file} can't be read as a skops file: {error}") from error
     raise ArtifactError(f"{file} holds classes that are not allowed: {', '.join(refused)}")

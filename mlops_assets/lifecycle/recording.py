@@ -4,6 +4,8 @@ The version becomes visible by the last write of all: a crash before leaves an M
 half a version.
 """
 
+import hashlib
+import io
 import json
 import time
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import Feature, Serving, write_version
 from mlops_assets.lifecycle.evaluation import Candidate
 from mlops_assets.lifecycle.fingerprint import environment_digest, row_hashes
-from mlops_assets.lifecycle.registry import Registry, Version
+from mlops_assets.lifecycle.registry import EVIDENCE, Registry, Version
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.training import TrainingData
@@ -79,20 +81,21 @@ def record(
         )
         client.log_model_artifacts(logged.model_id, str(folder / "model"))
         client.finalize_logged_model(logged.model_id, "READY")
-        _log_evidence(client, run_id, spec, data, estimator, facts, folder)
+        evidence = _log_evidence(client, run_id, spec, data, estimator, facts, folder)
     version = registry.create(
         spec.name,
         source=logged.artifact_location,
         run_id=run_id,
         model_id=logged.model_id,
-        tags={k: facts[k] for k in ("digest", "fingerprint", "window", "data_version")},
+        tags={k: facts[k] for k in ("digest", "fingerprint", "window", "data_version")}
+        | {EVIDENCE: json.dumps(evidence)},
     )
     return TrainedModel(version=version.number, **facts)
 
 
 def read_record(registry: Registry, version: Version) -> TrainedModel:
     """What was recorded of a version when it was trained."""
-    facts = json.loads(registry.artifact(version, RECORD_FILE).read_text("utf-8"))
+    facts = json.loads(registry.artifact(version, RECORD_FILE))
     return TrainedModel(version=version.number, **facts)
 
 
@@ -100,17 +103,18 @@ def read_reference(registry: Registry, version: Version) -> "pd.DataFrame":
     """The reference of a version's drift reports."""
     import pandas as pd
 
-    return pd.read_parquet(registry.artifact(version, REFERENCE_FILE))
+    return pd.read_parquet(io.BytesIO(registry.artifact(version, REFERENCE_FILE)))
 
 
 def read_candidate(registry: Registry, version: Version, folder: Path) -> Candidate:
     """A version as the judge needs it: verified, loaded, with the hashes of its training rows."""
     import numpy as np
 
+    rows = io.BytesIO(registry.artifact(version, ROWS_FILE))
     return Candidate(
         version=version,
         estimator=registry.load(version, folder),
-        training_rows=np.load(registry.artifact(version, ROWS_FILE), allow_pickle=False),
+        training_rows=np.load(rows, allow_pickle=False),
         trained_until=read_record(registry, version).trained_until,
     )
 
@@ -142,14 +146,17 @@ def _write(
     )
 
 
-def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) -> None:
+def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) -> dict[str, str]:
+    """Log what the gate and the monitors will ask about; SHA-256 of each file, to be signed."""
     import numpy as np
 
     np.save(folder / ROWS_FILE, row_hashes(data.seen))
     training.reference(spec, estimator, data.unseen).to_parquet(folder / REFERENCE_FILE)
     (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
-    for file in (ROWS_FILE, REFERENCE_FILE, RECORD_FILE):
+    files = (ROWS_FILE, REFERENCE_FILE, RECORD_FILE)
+    for file in files:
         client.log_artifact(run_id, str(folder / file))
+    return {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,13 +1,18 @@
-"""The MLflow registry as the lifecycle uses it: versions with a digest, and aliases.
+"""The MLflow registry as the lifecycle uses it: signed versions, and aliases.
 
-Versions are created with all their tags in one call, so that none is ever seen half-registered.
+A version is signed once it has its number, which the signature names. Until then, and for ever
+where a crash came in between, it is a version that nobody takes.
 """
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from mlops_assets.lifecycle import artifact_roots, signing, signing_keys
 from mlops_assets.lifecycle.artifact import load_estimator, take_verified
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.settings import Settings, is_database
@@ -16,6 +21,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CANARY, SHADOW = "canary", "shadow"
 TAG = "mlops."
 SHARE_TAG = "share"
+SIGNATURE, EVIDENCE = "signature", "evidence"
 
 
 @dataclass(frozen=True)
@@ -115,21 +121,26 @@ class Registry:
         return version
 
     def find(self, model: str, fingerprint: str) -> Version | None:
-        """The newest version trained from exactly these inputs, if there is one."""
-        matches = [
-            _from_mlflow(v)
-            for v in self.client.search_model_versions(
-                f"name='{model}' and tag.`{TAG}fingerprint`='{fingerprint}'"
-            )
-        ]
-        return max(matches, key=lambda v: v.number, default=None)
+        """The newest version trained from exactly these inputs, and signed, if there is one."""
+        found = self.client.search_model_versions(
+            f"name='{model}' and tag.`{TAG}fingerprint`='{fingerprint}'"
+        )
+        versions = sorted((_from_mlflow(v) for v in found), key=lambda v: v.number)
+        return next((v for v in reversed(versions) if self._distrust(v) is None), None)
 
     def create(
         self, model: str, source: str, run_id: str, model_id: str | None, tags: dict[str, str]
     ) -> Version:
-        """Register a version with all its tags."""
+        """Register a version with all its tags, and sign it.
+
+        Raises
+        ------
+        ArtifactError
+            Where there is no key to sign with: nothing is registered.
+        """
         from mlflow.exceptions import MlflowException
 
+        key = signing_keys.signer(self.settings)
         try:
             self.client.create_registered_model(model)
         except MlflowException as error:
@@ -142,7 +153,10 @@ class Registry:
             model_id=model_id,
             tags={f"{TAG}{name}": value for name, value in tags.items()},
         )
-        return self.version(model, int(created.version))
+        number = int(created.version)
+        envelope = signing.sign(key, model, number, run_id, tags)
+        self.client.set_model_version_tag(model, str(number), f"{TAG}{SIGNATURE}", envelope)
+        return self.version(model, number)
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
         """Point an alias at a version."""
@@ -163,47 +177,106 @@ class Registry:
         Raises
         ------
         ArtifactError
-            When the files are missing or are not those that were trained.
+            When nobody trusted signed the version, when its files are missing, lie elsewhere than
+            versions do, or are not those that were trained.
         """
+        try:
+            self._check_signature(version)
+            return self._copied(version, folder / f"{version.model}-v{version.number}")
+        except ArtifactError as error:
+            raise ArtifactError(f"{version}: {error}") from error
+
+    def _copied(self, version: Version, target: Path) -> Path:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        try:
-            # version.source may be a URI on an object store; a local one is returned as it is.
-            source = download_artifacts(
-                artifact_uri=version.source, tracking_uri=self.settings.tracking_uri
-            )
-        except (MlflowException, OSError) as error:
-            raise ArtifactError(f"the files of {version} can't be read: {error}") from error
-        return take_verified(
-            Path(source), folder / f"{version.model}-v{version.number}", version.digest
+        experiment = self.client.get_experiment_by_name(version.model)
+        roots = artifact_roots.allowed(
+            self.settings, experiment.artifact_location if experiment else None
         )
+        artifact_roots.check(version.source, roots)
+        local = artifact_roots.local_path(version.source)
+        if local is not None:
+            return take_verified(local, target, version.digest)
+        with TemporaryDirectory(prefix="mlops-download-") as spare:
+            try:
+                fetched = download_artifacts(
+                    artifact_uri=version.source,
+                    dst_path=spare,
+                    tracking_uri=self.settings.tracking_uri,
+                )
+            except (MlflowException, OSError) as error:
+                raise ArtifactError(f"its files can't be read: {error}") from error
+            return take_verified(Path(fetched), target, version.digest)
 
-    def artifact(self, version: Version, name: str) -> Path:
-        """A file that was logged with a version's training run.
+    def artifact(self, version: Version, name: str) -> bytes:
+        """The content of a file that was logged with a version's training run, verified.
 
         Raises
         ------
         ArtifactError
-            When it is not there.
+            When it is not there, or not what the version was signed with.
         """
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
         try:
-            return Path(
-                download_artifacts(
+            self._check_signature(version)
+            with TemporaryDirectory(prefix="mlops-download-") as spare:
+                fetched = download_artifacts(
                     run_id=version.run_id,
                     artifact_path=name,
+                    dst_path=spare,
                     tracking_uri=self.settings.tracking_uri,
                 )
-            )
-        except (MlflowException, OSError) as error:
+                content = Path(fetched).read_bytes()
+            self._check_evidence(version, name, content)
+        except (ArtifactError, MlflowException, OSError) as error:
             raise ArtifactError(f"{version}: {name} can't be read: {error}") from error
+        return content
 
     def load(self, version: Version, folder: Path) -> Any:
         """The estimator of a version, verified first."""
-        return load_estimator(self.take(version, folder), self.settings.trusted_types)
+        taken = self.take(version, folder)
+        try:
+            return load_estimator(taken, self.settings.trusted_types)
+        except ArtifactError as error:
+            raise ArtifactError(f"{version}: {error}") from error
+
+    def _check_signature(self, version: Version) -> None:
+        problem = self._distrust(version)
+        if problem is not None:
+            raise ArtifactError(problem)
+
+    def _distrust(self, version: Version) -> str | None:
+        """Why a version can't be trusted to be what it says, or None."""
+        envelope = version.tags.get(SIGNATURE)
+        if envelope is None:
+            if self.settings.allow_unsigned:
+                return None
+            return (
+                "it is not signed; train it again, or set MLOPS_ALLOW_UNSIGNED=1 to take versions "
+                "from before there were signatures"
+            )
+        try:
+            signing.verify(
+                signing_keys.verifiers(self.settings),
+                envelope,
+                version.model,
+                version.number,
+                version.run_id,
+                version.tags,
+            )
+        except ArtifactError as error:
+            return str(error)
+        return None
+
+    def _check_evidence(self, version: Version, name: str, content: bytes) -> None:
+        if SIGNATURE not in version.tags:
+            return  # allowed, or it would have been refused before
+        signed = json.loads(version.tags.get(EVIDENCE, "{}"))
+        if signed.get(name) != hashlib.sha256(content).hexdigest():
+            raise ArtifactError("it is not what the version was signed with")
 
 
 def _client(uri: str):

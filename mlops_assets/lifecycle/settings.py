@@ -48,6 +48,15 @@ class Settings:
     log_database_url : str or None
         SQLAlchemy URL of the database that the prediction log is compacted into
         (``MLOPS_LOG_DATABASE_URL``); None: see ``log_database``.
+    signing_key : Path or None
+        Private key that versions are signed with (``MLOPS_SIGNING_KEY``). None, with no
+        ``verify_keys`` either: one of this home's own, made at first use.
+    verify_keys : tuple of Path
+        Public keys of those whose versions are served (``MLOPS_VERIFY_KEYS``, comma-separated);
+        empty: the public half of the signing key.
+    allow_unsigned : bool
+        Take versions without a signature (``MLOPS_ALLOW_UNSIGNED=1``), registered before there
+        were any. One with a wrong signature is refused all the same.
     """
 
     home: Path
@@ -74,6 +83,10 @@ class Settings:
             return self.log_database_url
         return None if self.database_url.startswith("sqlite") else self.database_url
 
+    signing_key: Path | None = None
+    verify_keys: tuple[Path, ...] = ()
+    allow_unsigned: bool = False
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """Read the settings; every one has a default that needs no set-up."""
@@ -85,7 +98,7 @@ class Settings:
             tracking = f"sqlite:///{home / 'mlflow.db'}"
         if artifacts is None and is_database(tracking):
             artifacts = (home / "mlartifacts").as_uri()
-        alerts = read("MLOPS_ALERTS")
+        alerts, signing_key = read("MLOPS_ALERTS"), read("MLOPS_SIGNING_KEY")
         return cls(
             home=home,
             storage_url=read("MLOPS_STORAGE_URL", str(home / "storage")),
@@ -101,6 +114,9 @@ class Settings:
             alerts=Path(alerts) if alerts else None,
             trusted_types=tuple(t for t in read("MLOPS_TRUSTED_TYPES", "").split(",") if t),
             log_database_url=read("MLOPS_LOG_DATABASE_URL"),
+            signing_key=Path(signing_key) if signing_key else None,
+            verify_keys=tuple(Path(k) for k in read("MLOPS_VERIFY_KEYS", "").split(",") if k),
+            allow_unsigned=read("MLOPS_ALLOW_UNSIGNED") == "1",
         )
 
 

@@ -8,7 +8,7 @@ from what the first row says, wherever a crash cut it off; a champion serves all
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlops_assets.lifecycle.errors import EvidenceError, RolloutError
+from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError, RolloutError
 from mlops_assets.lifecycle.registry import (
     CANARY,
     CHALLENGER,
@@ -25,15 +25,31 @@ from mlops_assets.lifecycle.rollout.history import (
     ADVANCE,
     BEGIN,
     champions,
+    former_champion,
     refused_for_good,
 )
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 
 
 def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:
-    """Finish a change that a crash cut off; the caller holds ``journal.exclusive``."""
+    """Finish a change that a crash cut off; the caller holds ``journal.exclusive``.
+
+    Where its version is gone, or its files are not what they were, the change is taken back: the
+    champion of before serves, and the model is open to other changes.
+    """
     begun = journal.unfinished(model)
-    return None if begun is None else carry_out(registry, journal, begun)
+    if begun is None:
+        return None
+    if begun.action == ABORT:  # asks nothing of the version that goes
+        return carry_out(registry, journal, begun)
+    try:
+        verify_files(registry, registry.version(model, begun.version))
+    except ArtifactError as error:
+        if begun.action not in (BEGIN, ADVANCE):
+            _uncrown(registry, journal, begun)
+        _drop_aliases(registry, begun)
+        return journal.void(begun, f"taken back: {error}")
+    return carry_out(registry, journal, begun)
 
 
 def carry_out(registry: Registry, journal: Journal, begun: Entry) -> Entry:
@@ -68,10 +84,28 @@ def _expose(registry: Registry, begun: Entry) -> None:
 
 
 def _withdraw(registry: Registry, begun: Entry) -> None:
+    _drop_aliases(registry, begun)
+    registry.set_tag(begun.model, begun.version, SHARE_TAG, "0")
+
+
+def _drop_aliases(registry: Registry, begun: Entry) -> None:
+    """The version itself may be gone: nothing is written to it."""
     for alias in (CANARY, SHADOW, CHALLENGER):
         if registry.aliases(begun.model).get(alias) == begun.version:
             registry.drop_alias(begun.model, alias)
-    registry.set_tag(begun.model, begun.version, SHARE_TAG, "0")
+
+
+def _uncrown(registry: Registry, journal: Journal, begun: Entry) -> None:
+    model, champion = begun.model, begun.champion_before
+    former = former_champion(journal, model, champion)
+    if former is None or former == begun.version:
+        registry.drop_alias(model, PREVIOUS)
+    else:
+        registry.set_alias(model, PREVIOUS, former)
+    if champion is None:
+        registry.drop_alias(model, CHAMPION)
+    else:
+        registry.set_alias(model, CHAMPION, champion)
 
 
 def verify(

@@ -1,7 +1,8 @@
 """The rollout journal: append-only, its rows chained by hash.
 
 A change is two rows: ``begun`` before the first alias moves and ``done`` after the last. A change
-that was begun and not done was cut off by a crash; whoever comes next completes it.
+that was begun and not done was cut off by a crash; whoever comes next completes it, or takes it
+back (``void``) where its version is not there any more.
 """
 
 import json
@@ -135,11 +136,15 @@ class Journal:
         """Write something that happened and changes nothing."""
         return self.finish(replace(entry, change=digest_of(entry.model, entry.action, _now())))
 
+    def void(self, begun: Entry, why: str) -> Entry:
+        """Write that a change was taken back."""
+        return self._append(replace(begun, state="void", at=_now(), why=why))
+
     def unfinished(self, model: str) -> Entry | None:
         """The change that a crash cut off, if there is one."""
         entries = self.entries(model)
-        done = {e.change for e in entries if e.state == "done"}
-        return next((e for e in reversed(entries) if e.change not in done), None)
+        closed = {e.change for e in entries if e.state != "begun"}
+        return next((e for e in reversed(entries) if e.change not in closed), None)
 
     def entries(self, model: str | None = None) -> list[Entry]:
         """All rows, or one model's, oldest first."""

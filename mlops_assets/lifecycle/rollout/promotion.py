@@ -57,7 +57,8 @@ def promote(
     Raises
     ------
     EvidenceError
-        When the verdict does not accept, or is bound to something else.
+        When the verdict does not accept, or is bound to something else. When the rollout journal
+        was edited.
     RolloutError
         When the version was rolled back before: a new one has to be trained. When the alias of
         the champion was moved by other means than the platform's.
@@ -66,6 +67,7 @@ def promote(
     """
     model = report.model
     with journal.exclusive(model):
+        journal.verify()
         complete(registry, journal, model)
         challenger = registry.version(model, report.verdict.challenger_version)
         aliases = registry.aliases(model)
@@ -113,11 +115,14 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
     ------
     RolloutError
         When the model has, or had, another champion: the version has to pass the gate.
+    EvidenceError
+        When the rollout journal was edited.
     ArtifactError
         When the version's files are not those that were registered.
     """
     model = version.model
     with journal.exclusive(model):
+        journal.verify()
         complete(registry, journal, model)
         if registry.aliases(model).get(CHAMPION) == version.number:
             return last_change(journal, model)
@@ -142,7 +147,8 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
 
     A version on its way to its users is taken back; when there is none, the version that was
     champion before becomes the champion again. A rollback that a crash cut off is finished
-    instead: asked for again, it is still one.
+    instead: asked for again, it is still one. An edited journal does not hinder a rollback as it
+    does a promotion: what serves badly has to go.
 
     Raises
     ------
@@ -153,8 +159,9 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
     """
     with journal.exclusive(model):
         finished = complete(registry, journal, model)
-        if finished is not None and finished.action in (ROLLBACK, ABORT):
-            return finished
+        undone = finished is not None and finished.action in (ROLLBACK, ABORT)
+        if finished is not None and undone == (finished.state == "done"):
+            return finished  # or the change that was to be rolled back was taken back
         rollout = under_way(journal, model)
         if rollout is not None:
             return steps.take_back(registry, journal, rollout, who=who, why=why)

@@ -64,6 +64,7 @@ def begin(
     """
     model = report.model
     with journal.exclusive(model):
+        journal.verify()
         complete(registry, journal, model)
         challenger = registry.version(model, report.verdict.challenger_version)
         rollout = under_way(journal, model)
@@ -125,6 +126,7 @@ def advance(
         When its files are not those that were judged.
     """
     with journal.exclusive(model):
+        journal.verify()
         complete(registry, journal, model)
         rollout = _required(journal, model)
         if rollout.version != version:
@@ -169,8 +171,8 @@ def abort(
     """
     with journal.exclusive(model):
         finished = complete(registry, journal, model)
-        if finished is not None and finished.action == ABORT:
-            return finished
+        if finished is not None and (finished.action == ABORT) == (finished.state == "done"):
+            return finished  # or the step that brought it there was taken back
         rollout = _required(journal, model)
         return take_back(registry, journal, rollout, who=who, why=why, evidence=evidence)
 
