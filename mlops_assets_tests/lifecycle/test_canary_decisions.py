@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.rollout.history import Period
+from mlops_assets.lifecycle.rollout.periods import Period
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES, Decision, RolloutState
 from mlops_assets.lifecycle.rollout.traffic import tally
 from mlops_assets.lifecycle.spec import DeploymentPolicy

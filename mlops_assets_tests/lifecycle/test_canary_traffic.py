@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.rollout.blocks import MIN_REQUESTS
 from mlops_assets.lifecycle.rollout.guardrails import GUARDRAILS, Budget
-from mlops_assets.lifecycle.rollout.history import Period
+from mlops_assets.lifecycle.rollout.periods import Period
 from mlops_assets.lifecycle.rollout.traffic import Traffic, tally
 from mlops_assets_tests.lifecycle.canary_world import (
     CANARY,

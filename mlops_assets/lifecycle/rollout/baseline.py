@@ -107,32 +107,37 @@ class Past:
     """The champion's answers before a comparison begins, the latest of them."""
 
     def __init__(self):
-        self._rows: list[tuple[int, bool, bool, float, Any]] = []
+        self._rows: list[tuple[int, bool, bool, float, Any, bool]] = []
 
-    def add(self, unit: np.ndarray, replies: Replies, chosen: np.ndarray) -> None:
-        """Remember the chosen rows."""
+    def add(self, unit: np.ndarray, replies: Replies, chosen: np.ndarray, *, before: bool) -> None:
+        """Remember the chosen rows; ``before`` the rollout, or stand-ins from its beginning."""
         columns = (unit.tolist(), replies.good, replies.usable, replies.latency, replies.said)
-        self._rows += [tuple(c[i] for c in columns) for i in np.flatnonzero(chosen)]
+        self._rows += [(*(c[i] for c in columns), before) for i in np.flatnonzero(chosen)]
         self._rows = self._rows[-MAX_PAST:]
 
     @property
     def usable(self) -> int:
         """Answers that a baseline can be made of."""
-        return sum(bool(usable) for _, _, usable, _, _ in self._rows)
+        return sum(bool(usable) for _, _, usable, *_ in self._rows)
 
     def baseline(self) -> Baseline:
         """The p95 and the bins."""
-        usable = [(latency, said) for _, _, use, latency, said in self._rows if use]
+        usable = [(latency, said) for _, _, use, latency, said, _ in self._rows if use]
         latencies, answers = zip(*usable, strict=True)
         return Baseline(float(np.quantile(latencies, 0.95)), Bins.of(list(answers)))
 
     def always_failing(self) -> np.ndarray:
-        """Units whose answers were errors half of the time or more."""
-        return self._mostly([(unit, not good) for unit, good, *_ in self._rows])
+        """Units whose answers were errors half of the time or more, before the rollout.
+
+        Whoever is left out has to be chosen before sides were drawn, or the sides differ by it.
+        """
+        return self._mostly([(unit, not good) for unit, good, *_, before in self._rows if before])
 
     def always_slow(self, p95: float) -> np.ndarray:
-        """Units whose answers were slower than that half of the time or more."""
-        return self._mostly([(u, latency > p95) for u, _, use, latency, _ in self._rows if use])
+        """Units whose answers were slower than that as often, likewise."""
+        return self._mostly(
+            [(u, ms > p95) for u, _, use, ms, _, before in self._rows if use and before]
+        )
 
     def _mostly(self, rows: list[tuple[int, bool]]) -> np.ndarray:
         if not rows:

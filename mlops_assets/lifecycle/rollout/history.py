@@ -6,20 +6,12 @@ from datetime import datetime
 from mlops_assets.lifecycle.errors import RolloutError
 from mlops_assets.lifecycle.registry import CHAMPION, Registry
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
+from mlops_assets.lifecycle.rollout.periods import Period
 
 PROMOTE, ADOPT, ROLLBACK = "promote", "adopt", "rollback"
 BEGIN, ADVANCE, ABORT = "begin", "advance", "abort"
 LOAD_FAILED = "load_failed"
 SERVES = (PROMOTE, ADOPT, ROLLBACK)
-
-
-@dataclass(frozen=True)
-class Period:
-    """A span of a rollout in which the share was constant; ``end`` is None while it lasts."""
-
-    start: datetime
-    end: datetime | None
-    share: float
 
 
 @dataclass(frozen=True)

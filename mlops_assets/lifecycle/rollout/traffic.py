@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.prediction_log import Record
 from mlops_assets.lifecycle.rollout import blocks as cut
 from mlops_assets.lifecycle.rollout.baseline import TENTHS, Baseline, Past, Replies
 from mlops_assets.lifecycle.rollout.blocks import CANARY, CHAMPION, Blocks, KpiLooks
-from mlops_assets.lifecycle.rollout.history import Period
+from mlops_assets.lifecycle.rollout.periods import Period, check
 from mlops_assets.lifecycle.rollout.rows import Rows
 
 ARMS = {"champion": CHAMPION, "canary": CANARY, "shadow": CANARY}
@@ -54,7 +53,7 @@ class Traffic:
         champion: int,
         unit_window: timedelta = UNIT_WINDOW,
     ):
-        _check(periods)
+        check(periods)
         self.periods = list(periods)
         self.canary, self.champion = canary, champion
         self.unit_window = unit_window
@@ -73,7 +72,7 @@ class Traffic:
         """Start the next period; the one that goes on ends there."""
         ended = replace(self.periods[-1], end=period.start)
         periods = [*self.periods[:-1], ended, period]
-        _check(periods)
+        check(periods)
         self.periods = periods
 
     def extend(self, records: Iterable[Record]) -> None:
@@ -181,14 +180,15 @@ class Traffic:
 
     def _learn(self, rows: Rows, replies: Replies) -> None:
         champion = rows.arm == CHAMPION
-        self._past.add(rows.unit, replies, champion & (rows.period == -1))
+        self._past.add(rows.unit, replies, champion & (rows.period == -1), before=True)
         if not (rows.period >= 0).any():
             return
         # Without enough of the champion's past, its first answers of the rollout stand in for it,
         # and are not compared then.
         missing = max(MIN_BASELINE - self._past.usable, 0)
         now = np.flatnonzero(champion & (rows.period >= 0) & replies.usable)[:missing]
-        self._past.add(rows.unit, replies, np.isin(np.arange(len(champion)), now))
+        stand_in = np.isin(np.arange(len(champion)), now)
+        self._past.add(rows.unit, replies, stand_in, before=False)
         self._left_out["errors"] = self._past.always_failing()
         if self._past.usable < MIN_BASELINE:
             return
@@ -288,18 +288,3 @@ def tally(
     if values:
         traffic.extend_values(records, values)
     return traffic
-
-
-def _check(periods: list[Period]) -> None:
-    if not periods:
-        raise EvidenceError("a rollout without a period has no traffic")
-    for period, following in zip(periods, [*periods[1:], None], strict=True):
-        if period.start.tzinfo is None:
-            raise EvidenceError(f"the period from {period.start} has no time zone")
-        if not 0 <= period.share < 1:
-            raise EvidenceError(f"the period from {period.start} has the share {period.share}")
-        end = period.end
-        if end is not None and end <= period.start:
-            raise EvidenceError(f"the period from {period.start} ends before it begins ({end})")
-        if following is not None and (end is None or end > following.start):
-            raise EvidenceError(f"the periods from {period.start} and {following.start} overlap")

@@ -94,9 +94,8 @@ def log_e(counts: Counts, null: float, prior: Prior, side: int) -> np.ndarray:
 
 
 def _log_at_risk(counts: Counts, log_ratio: float) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        total = np.logaddexp(np.log(counts.canary_seen) + log_ratio, np.log(counts.champion_seen))
-    return np.where(np.isfinite(total), total, 0.0)
+    total = counts.canary_seen * np.exp(log_ratio) + counts.champion_seen
+    return np.log(np.where(total > 0, total, 1.0))
 
 
 def bound(counts: Counts, level: float, prior: Prior, side: int) -> float | None:
@@ -112,9 +111,10 @@ def bound(counts: Counts, level: float, prior: Prior, side: int) -> float | None
     side : {1, -1}
         1 for the lower bound, -1 for the upper one.
     """
+    telling = Counts(*(values[counts.events > 0] for values in vars(counts).values()))
 
     def excluded(null: float) -> bool:
-        return bool(log_e(counts, null, prior, side).max(initial=-np.inf) >= -np.log(level))
+        return bool(log_e(telling, null, prior, side).max(initial=-np.inf) >= -np.log(level))
 
     outside, inside = -side * WIDEST, side * WIDEST
     if not excluded(outside):

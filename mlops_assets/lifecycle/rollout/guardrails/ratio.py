@@ -132,12 +132,15 @@ def canary_needed(
 
 
 def _clean_needed(negligible: float, beta: float) -> int:
-    from scipy.optimize import brentq
+    """Requests without an event after which a rate is shown to be below ``negligible``.
 
-    def short(n: float) -> float:
-        return float(log_e_rate(0, n, negligible, -1)) + math.log(beta)
+    The beta mixture of n such requests is ``(exp(x) - 1) / x`` with ``x = n * negligible``; the
+    larger root of that being ``1 / beta`` is Lambert's W on its lower branch.
+    """
+    from scipy.special import lambertw
 
-    return math.ceil(brentq(short, 1.0, 100 / negligible))
+    x = -beta - lambertw(-beta * math.exp(-beta), -1).real
+    return math.ceil(x / negligible)
 
 
 def _is_negligible(counts: Counts, negligible: float, beta: float) -> bool:
