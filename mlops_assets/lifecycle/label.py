@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -85,6 +85,27 @@ def label_from(model: str, fields: Mapping[str, Any], *, logged_at: datetime, so
         observed_at=_moment(fields, "observed_at"),
         source=source,
     )
+
+
+def labels_from(
+    model: str, documents: Sequence[Any], *, logged_at: datetime, source: str
+) -> list[Label]:
+    """The labels of a request: all of them, or none.
+
+    Raises
+    ------
+    ValueError
+        Naming the place in the list, the field and what is wrong with it.
+    """
+    labels = []
+    for number, fields in enumerate(documents):
+        try:
+            if not isinstance(fields, Mapping):
+                raise ValueError("an object with the fields of a label")
+            labels.append(label_from(model, fields, logged_at=logged_at, source=source))
+        except ValueError as error:
+            raise ValueError(f"labels[{number}]: {error}") from None
+    return labels
 
 
 def _value(value: Any) -> Value:

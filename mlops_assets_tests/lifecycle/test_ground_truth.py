@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets import cli
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.ground_truth import FeedbackLog, Label, label_from
+from mlops_assets.lifecycle.ground_truth import FeedbackLog, Label, label_from, labels_from
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.compaction import compact
 from mlops_assets.lifecycle.prediction_log.reading import default_database
@@ -158,6 +158,15 @@ def test_label_from_the_types_of_json():
 def test_wrong_label_is_refused_with_its_field(fields, words):
     with pytest.raises(ValueError, match=words):
         made(**fields)
+
+
+def test_labels_of_a_request_are_taken_whole_or_not_at_all():
+    good = {"prediction_id": "p", "value": 1}
+    made = labels_from("fraud", [good, good], logged_at=NOON, source="test")
+    assert [label.prediction_id for label in made] == ["p", "p"]
+    for bad, words in [(5, "an object"), ({"value": 1}, "a label names its prediction")]:
+        with pytest.raises(ValueError, match=rf"labels\[1\]: {words}"):
+            labels_from("fraud", [good, bad], logged_at=NOON, source="test")
 
 
 # --- the command ------------------------------------------------------------------------------
