@@ -141,6 +141,7 @@ class FeedbackLog:
     def close(self) -> None:
         """Sync and close the segments."""
         self._writer.close()
+        self._merged.close()
 
 
 def _id(label: Label) -> str | None:
