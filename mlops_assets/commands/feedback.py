@@ -32,13 +32,17 @@ def run(options) -> int:
     from mlops_assets.lifecycle.ground_truth import FeedbackLog, label_from
 
     settings = Settings.from_environment()
-    _refuse_unknown(options.model, options.defs, settings)
+    task = _task(options.model, options.defs, settings)
     now, labels = datetime.now(UTC), []
     for number, fields in _rows(options.file):
         try:
             labels.append(
                 label_from(
-                    options.model, fields, logged_at=now, source=f"{options.who}, {options.file}"
+                    options.model,
+                    fields,
+                    logged_at=now,
+                    source=f"{options.who}, {options.file}",
+                    task=task,
                 )
             )
         except ValueError as error:
@@ -58,14 +62,17 @@ def run(options) -> int:
     return 0
 
 
-def _refuse_unknown(model: str, defs: Path, settings: Settings) -> None:
+def _task(model: str, defs: Path, settings: Settings) -> str | None:
     specs = load_specs(defs)
+    if model in specs:
+        return specs[model][0].task
     # An imported model is not declared, but it has answered.
-    if model not in specs and not (settings.prediction_log / model).is_dir():
+    if not (settings.prediction_log / model).is_dir():
         raise DeclarationError(
             f"no model {model!r}: none is declared and none has answered under that name; "
             f"declared: {', '.join(specs)}"
         )
+    return None
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -2,13 +2,15 @@
 
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 FIELDS = ("prediction_id", "unit", "at", "value", "observed_at")
 
+LARGEST = sys.float_info.max
 Value = float | tuple[str, ...]
 
 
@@ -55,7 +57,27 @@ class Label:
             raise ValueError(f"value: {self.value} is not finite")
 
 
-def label_from(model: str, fields: Mapping[str, Any], *, logged_at: datetime, source: str) -> Label:
+def impossible(value: Any, task: str) -> str | None:
+    """What a label of a task is, if a value can't be one; else None."""
+    if task == "ranking":
+        return None if isinstance(value, list | tuple) else "a list of item ids"
+    if isinstance(value, list | tuple):
+        return "a number"
+    if task == "binary_classification":
+        return None if value in (0, 1) else "0 or 1"
+    if task in ("multiclass_classification", "count_regression"):
+        return None if value >= 0 and value == int(value) else "a whole number, 0 or more"
+    return None
+
+
+def label_from(
+    model: str,
+    fields: Mapping[str, Any],
+    *,
+    logged_at: datetime,
+    source: str,
+    task: str | None = None,
+) -> Label:
     """The label that a client describes in JSON's types.
 
     Parameters
@@ -66,6 +88,8 @@ def label_from(model: str, fields: Mapping[str, Any], *, logged_at: datetime, so
         ``observed_at`` if known. Times are ISO 8601 with an offset. Null is absent.
     logged_at : datetime
     source : str
+    task : str or None
+        The model's, where it is known: a label that it can't have is refused.
 
     Raises
     ------
@@ -75,9 +99,13 @@ def label_from(model: str, fields: Mapping[str, Any], *, logged_at: datetime, so
     for name in fields:
         if name not in FIELDS:
             raise ValueError(f"unknown field {name!r}; known: {', '.join(FIELDS)}")
+    value = _value(fields.get("value"))
+    wanted = impossible(value, task) if task is not None else None
+    if wanted is not None:
+        raise ValueError(f"value: {wanted} (the task is {task}), not {fields['value']!r}")
     return Label(
         model=model,
-        value=_value(fields.get("value")),
+        value=value,
         logged_at=logged_at,
         prediction_id=_text(fields, "prediction_id"),
         unit=_text(fields, "unit"),
@@ -85,6 +113,32 @@ def label_from(model: str, fields: Mapping[str, Any], *, logged_at: datetime, so
         observed_at=_moment(fields, "observed_at"),
         source=source,
     )
+
+
+def labels_from(
+    model: str,
+    documents: Sequence[Any],
+    *,
+    logged_at: datetime,
+    source: str,
+    task: str | None = None,
+) -> list[Label]:
+    """The labels of a request: all of them, or none.
+
+    Raises
+    ------
+    ValueError
+        Naming the place in the list, the field and what is wrong with it.
+    """
+    labels = []
+    for number, fields in enumerate(documents):
+        try:
+            if not isinstance(fields, Mapping):
+                raise ValueError("an object with the fields of a label")
+            labels.append(label_from(model, fields, logged_at=logged_at, source=source, task=task))
+        except ValueError as error:
+            raise ValueError(f"labels[{number}]: {error}") from None
+    return labels
 
 
 def _value(value: Any) -> Value:
@@ -96,6 +150,8 @@ def _value(value: Any) -> Value:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int | float):
+        if not abs(value) <= LARGEST:
+            raise ValueError(f"value: {value} is not finite")
         return value
     raise ValueError(f"value: a number or a list of item ids, not {value!r}")
 

@@ -6,7 +6,8 @@
 4. the target of the feature frame.
 
 The first that knows decides. A source that contradicts itself (two labels of one moment, two rows
-of one key) leads to no label, and none of a later source either: it is counted.
+of one key) or the task (a 7 where 0 and 1 are) leads to no label, and none of a later source
+either: it is counted.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.ground_truth import Feedback, place_of
+from mlops_assets.lifecycle.label import impossible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,7 @@ class LabelJoin:
     values : Series of shape (n_records,)
         The target, NaN where it is not known; for rankings lists of items, None where not known.
     conflicts : int
-        Answers for which a source contradicts itself.
+        Answers for which a source contradicts itself or the task.
     by_source : dict of str to int
         How many labels each source gave.
     """
@@ -80,9 +82,9 @@ def join_labels(
     feedback = feedback or Feedback()
     sources = {
         "feedback by prediction id": [
-            _told(feedback.by_prediction, r.prediction_id) for r in records
+            _told(feedback.by_prediction, r.prediction_id, spec) for r in records
         ],
-        "feedback by unit and time": [_told(feedback.by_place, place_of(r)) for r in records],
+        "feedback by unit and time": [_told(feedback.by_place, place_of(r), spec) for r in records],
     }
     if spec.task_type.tabular:
         sources["batch"] = _by_rows(records, batch, spec, "the batch source of labels")
@@ -95,8 +97,11 @@ def join_labels(
     return _first_that_knows(sources, len(records), spec)
 
 
-def _told(known: dict, name: Any) -> Any:
-    return (CONFLICT if known[name] is None else known[name]) if name in known else None
+def _told(known: dict, name: Any, spec: "ModelSpec") -> Any:
+    if name not in known:
+        return None
+    value = known[name]
+    return CONFLICT if value is None or impossible(value, spec.task) else value
 
 
 def _first_that_knows(sources: dict[str, list], rows: int, spec: "ModelSpec") -> LabelJoin:
@@ -114,26 +119,9 @@ def _first_that_knows(sources: dict[str, list], rows: int, spec: "ModelSpec") ->
     conflicts = sum(label is CONFLICT for label in found)
     values: list[Any] = [None if label is CONFLICT else label for label in found]
     if not spec.task_type.tabular:
-        values = [None if value is None else _items(value, spec) for value in values]
-        return LabelJoin(
-            pd.Series(values, dtype=object, name=spec.label_column), conflicts, by_source
-        )
-    for value in values:
-        if isinstance(value, tuple):
-            raise DeclarationError(
-                f"{spec.name}: a label is a list of items, and the task {spec.task} has a number"
-            )
-    return LabelJoin(
-        pd.Series(values, dtype="float64", name=spec.label_column), conflicts, by_source
-    )
-
-
-def _items(value: Any, spec: "ModelSpec") -> list[str]:
-    if isinstance(value, list | tuple):
-        return list(value)
-    raise DeclarationError(
-        f"{spec.name}: a label is the number {value}, and the task ranking has a list of items"
-    )
+        values = [None if value is None else list(value) for value in values]
+    dtype = "float64" if spec.task_type.tabular else object
+    return LabelJoin(pd.Series(values, dtype=dtype, name=spec.label_column), conflicts, by_source)
 
 
 def _by_rows(records, frame: "pd.DataFrame | None", spec: "ModelSpec", what: str) -> list:

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets import cli
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.ground_truth import FeedbackLog, Label, label_from
+from mlops_assets.lifecycle.ground_truth import FeedbackLog, Label, label_from, labels_from
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.compaction import compact
 from mlops_assets.lifecycle.prediction_log.reading import default_database
@@ -136,6 +136,7 @@ def test_label_from_the_types_of_json():
         ({"prediction_id": "p", "value": {"a": 1}}, "value: a number or a list"),
         ({"prediction_id": "p", "value": float("nan")}, "value: nan is not finite"),
         ({"prediction_id": "p", "value": float("inf")}, "not finite"),
+        ({"prediction_id": "p", "value": 10**400}, "not finite"),
         ({"prediction_id": "p", "value": [1.5]}, "an item id is text or a whole number, not 1.5"),
         ({"prediction_id": "p", "value": [True]}, "not True"),
         ({"value": 1}, "by prediction_id, or by unit and at"),
@@ -158,6 +159,36 @@ def test_label_from_the_types_of_json():
 def test_wrong_label_is_refused_with_its_field(fields, words):
     with pytest.raises(ValueError, match=words):
         made(**fields)
+
+
+@pytest.mark.parametrize(
+    ("task", "good", "bad", "words"),
+    [
+        ("binary_classification", 1.0, 2, "0 or 1"),
+        ("binary_classification", 0, ["a"], "a number"),
+        ("multiclass_classification", 2, 0.5, "a whole number, 0 or more"),
+        ("count_regression", 0, -1, "a whole number, 0 or more"),
+        ("regression", -0.5, ["a"], "a number"),
+        ("ranking", [], 1, "a list of item ids"),
+    ],
+)
+def test_label_that_the_task_can_not_have_is_refused(task, good, bad, words):
+    def made(value):
+        fields = {"prediction_id": "p", "value": value}
+        return label_from("m", fields, logged_at=NOON, source="test", task=task)
+
+    assert made(good).value == (tuple(good) if isinstance(good, list) else good)
+    with pytest.raises(ValueError, match=rf"value: {words} \(the task is {task}\), not"):
+        made(bad)
+
+
+def test_labels_of_a_request_are_taken_whole_or_not_at_all():
+    good = {"prediction_id": "p", "value": 1}
+    made = labels_from("fraud", [good, good], logged_at=NOON, source="test")
+    assert [label.prediction_id for label in made] == ["p", "p"]
+    for bad, words in [(5, "an object"), ({"value": 1}, "a label names its prediction")]:
+        with pytest.raises(ValueError, match=rf"labels\[1\]: {words}"):
+            labels_from("fraud", [good, bad], logged_at=NOON, source="test")
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -221,6 +252,11 @@ def test_command_logs_nothing_of_a_file_with_a_wrong_row(given, capsys, text, wo
     assert code == 1
     assert labels == []
     assert words in capsys.readouterr().err
+
+
+def test_command_knows_the_task_of_a_declared_model(given, capsys):
+    assert given("prediction_id,value\np1,1\np2,7\n", model="fraud")[0] == 1
+    assert "line 3: value: 0 or 1 (the task is binary_classification)" in capsys.readouterr().err
 
 
 def test_command_refuses_a_model_that_never_was(given, capsys):

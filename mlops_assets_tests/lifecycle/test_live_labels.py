@@ -34,7 +34,7 @@ def test_sources_are_asked_in_order():
     joined = join_labels(
         records,
         truth((1, 2, 3, 4), is_fraud=[40] * 4),
-        spec(),
+        spec("regression", "mean_squared_error"),
         feedback=feedback,
         batch=batch((1, 2, 3), [30] * 3),
     )
@@ -138,10 +138,19 @@ def test_ranking_batch_by_prediction_id():
         join_labels(records, None, ranking(), batch=frame[["prediction_id"]])
 
 
-def test_label_of_another_kind_than_the_task_is_told():
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        (spec(), 7),
+        (spec(), ("1",)),
+        (spec("multiclass_classification", "log_loss"), 0.5),
+        (spec("count_regression", "mean_poisson_deviance"), -1),
+        (ranking(), 1),
+    ],
+)
+def test_label_that_the_task_can_not_have_is_none_and_counted(declared, value):
     one = asked_by("u")
-    with pytest.raises(DeclarationError, match="the task ranking has a list of items"):
-        join_labels([one], None, ranking(), feedback=Feedback({one.prediction_id: 1}))
-    one = record(1)
-    with pytest.raises(DeclarationError, match="the task binary_classification has a number"):
-        join_labels([one], None, spec(), feedback=Feedback({one.prediction_id: ("1",)}))
+    feedback = Feedback({one.prediction_id: value}, {place_of(one): 1})
+    joined = join_labels([one], None, declared, feedback=feedback)
+    assert joined.values.isna().all()
+    assert joined.conflicts == 1

@@ -1,14 +1,19 @@
 """The prediction log: what is written is read back, and damage is never read as data."""
 
+import os
 import resource
+import signal
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 
 import pytest
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id
+from mlops_assets.lifecycle.prediction_log.segments import is_closed
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -134,8 +139,6 @@ def test_damaged_line_names_file_and_line(log, line):
 
 
 def test_line_of_another_shape_names_file_and_line(log):
-    import zlib
-
     log.append([record()])
     (file,) = segments(log)
     with file.open("ab") as stream:
@@ -178,3 +181,79 @@ def test_prediction_ids_sort_by_time():
     assert len(set(ids)) == 1000
     assert [i[:12] for i in ids] == sorted(i[:12] for i in ids)
     assert {len(i) for i in ids} == {32}
+
+
+# --- who writes -------------------------------------------------------------------------------
+
+
+def append_and_wait(folder):
+    PredictionLog(folder).append([record()])
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_segment_is_closed_when_its_writer_is_gone_however_it_went(tmp_path):
+    writer = get_context("spawn").Process(target=append_and_wait, args=(tmp_path,))
+    writer.start()
+    os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WNOWAIT)
+    (file,) = tmp_path.glob("fraud/*.log")
+    assert not is_closed(file)
+    writer.kill()
+    writer.join()
+    assert is_closed(file)
+
+
+def test_segment_is_closed_when_it_is_full_or_its_log_is_closed(tmp_path):
+    log = PredictionLog(tmp_path, segment_bytes=1)
+    log.append([record()])
+    log.append([record()])
+    assert sorted(map(is_closed, segments(log))) == [False, True]
+    log.close()
+    assert all(map(is_closed, segments(log)))
+
+
+def test_process_that_was_forked_writes_a_segment_of_its_own(log):
+    log.append([record()])
+    child = get_context("fork").Process(target=log.append, args=([record()],))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    log.append([record()])
+    counts = [file.read_bytes().count(b"\n") for file in segments(log)]
+    assert sorted(counts) == [1, 2]
+    assert len(log.read("fraud").records) == 3
+
+
+# --- what was written before ------------------------------------------------------------------
+
+OLD = (
+    b'{"prediction_id":"019b8e0b5e80aa","model":"fraud","version":3,"run_id":"run",'
+    b'"unit":"s\\u00fcd","at":"2026-01-05T12:00:00+00:00",'
+    b'"logged_at":"2026-01-05T13:00:00.000001+00:00","features":{"x":0.30000000000000004,'
+    b'"half":"\\ud800"},"key":{},"answer":{"prediction":1},"latency_ms":1.5,'
+    b'"variant":"champion","status":200}'
+)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_segments_of_the_first_version_are_read(log, whole):
+    document = OLD if whole else OLD.replace(b',"half":"\\ud800"', b"")
+    (log.folder / "fraud").mkdir(parents=True)
+    line = b"%08x %s\n" % (zlib.crc32(document), document)
+    (log.folder / "fraud" / "4711-1767614400000000000-000000.log").write_bytes(line)
+    (found,) = log.read("fraud").records
+    assert (found.unit, found.at) == ("süd", NOON)
+    assert found.logged_at == NOON + HOUR + timedelta(microseconds=1)
+    assert found.features == {"x": 0.1 + 0.2} | ({"half": "\ud800"} if whole else {})
+
+
+def test_error_that_was_answered_is_logged(log):
+    log.append([record(answer={}, status=503), record(status=200)])
+    assert sorted(r.failed for r in log.read("fraud").records) == [False, True]
+
+
+@pytest.mark.parametrize("place", ["features", "key", "answer"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_number_that_is_not_finite_is_not_logged_wherever_it_is(log, place, number):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        log.append([record(**{place: {"deep": [1, {"x": number}]}})])
+    assert log.read("fraud").records == []

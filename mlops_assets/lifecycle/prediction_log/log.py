@@ -159,6 +159,7 @@ class PredictionLog:
     def close(self) -> None:
         """Sync and close the segments; a later append begins new ones."""
         self._writer.close()
+        self._merged.close()
 
 
 def _within(at: datetime, start: datetime | None, end: datetime | None) -> bool:

@@ -89,6 +89,12 @@ class Merged:
                 if offset < known.get(segment, 0):
                     yield self.decode(content)
 
+    def close(self) -> None:
+        """Close the database's connections; a later read opens new ones."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
     def _tail(self, file: Path, start: int, query: Query, torn: Torn) -> Iterator[Any]:
         offset = start
         try:

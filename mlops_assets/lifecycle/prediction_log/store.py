@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,11 @@ class LogStore:
         with self._writing() as connection:
             if connection.execute(advance).rowcount != 1:
                 return False
-            names = [column.name for column in table.columns]
-            tuples = [tuple({"segment": segment.id, **row}[n] for n in names) for row in rows]
-            if tuples:
-                _insert(connection, table, names, tuples)
+            if rows:
+                names = [column.name for column in table.columns if column.name != "segment"]
+                values_of = itemgetter(*names)
+                tuples = [(segment.id, *values_of(row)) for row in rows]
+                _insert(connection, table, ["segment", *names], tuples)
         return True
 
     def documents(self, kind: str, query: Query) -> Iterator[tuple[int, int, str]]:
