@@ -74,7 +74,13 @@ def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
         from mlops_assets.lifecycle.rollout.driver import carry, look
         from mlops_assets.lifecycle.rollout.history import last_step
 
-        seen = look(spec, platform.journal, platform.prediction_log, datetime.now(UTC))
+        seen = look(
+            spec,
+            platform.journal,
+            platform.prediction_log,
+            platform.feedback_log,
+            datetime.now(UTC),
+        )
         if seen is None:
             context.log.info("no rollout was ever begun: nothing to do")
             return
@@ -117,7 +123,7 @@ def _rollout_sensor(spec: ModelSpec, job_name: str) -> dg.SensorDefinition:
         if under_way(platform.journal, spec.name) is None:
             return dg.SkipReason("no version is on its way")
         now = datetime.now(UTC)
-        seen = look(spec, platform.journal, platform.prediction_log, now)
+        seen = look(spec, platform.journal, platform.prediction_log, platform.feedback_log, now)
         if seen is None or seen.rollout.ended is not None:
             return dg.SkipReason("the rollout ended a moment ago")
         rollout, decision = seen.rollout, seen.decision

@@ -16,6 +16,7 @@ from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES, Decision, RolloutState, weigh
 
 if TYPE_CHECKING:
+    from mlops_assets.lifecycle.ground_truth import FeedbackLog
     from mlops_assets.lifecycle.prediction_log import PredictionLog
     from mlops_assets.lifecycle.rollout.guardrails import GuardrailEvidence
     from mlops_assets.lifecycle.rollout.traffic import Traffic
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # How far before a rollout the champion's usual answers are taken from.
 BEFORE = timedelta(days=1)
+KPI = "kpi"
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,19 @@ class Look:
     decision: Decision
 
 
-def look(spec: "ModelSpec", journal: Journal, log: "PredictionLog", now: datetime) -> Look | None:
+def look(
+    spec: "ModelSpec",
+    journal: Journal,
+    log: "PredictionLog",
+    feedback: "FeedbackLog",
+    now: datetime,
+) -> Look | None:
     """The rollout that began last, and what should be done with it; None when none ever began.
 
     Parameters
     ----------
+    feedback : FeedbackLog
+        What answers turned out to be worth, for the guardrail ``kpi``: labels that are numbers.
     now : datetime
         Aware.
 
@@ -53,11 +63,11 @@ def look(spec: "ModelSpec", journal: Journal, log: "PredictionLog", now: datetim
     if rollout is None:
         return None
     if rollout.ended is not None:
-        evidence = weigh(spec.deployment, _traffic(spec, rollout, log))
+        evidence = weigh(spec.deployment, _traffic(spec, rollout, log, feedback))
         return Look(rollout, _as_it_ended(rollout, rollout.ended, evidence))
     traffic: Traffic | None
     try:
-        traffic = _traffic(spec, rollout, log)
+        traffic = _traffic(spec, rollout, log, feedback)
     except (EvidenceError, OSError):
         # Fails closed: without the log nothing advances, and the decision says why.
         traffic = None
@@ -108,17 +118,24 @@ def summary(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _traffic(spec: "ModelSpec", rollout: Rollout, log: "PredictionLog") -> "Traffic":
-    from mlops_assets.lifecycle.rollout.traffic import Traffic
+def _traffic(
+    spec: "ModelSpec", rollout: Rollout, log: "PredictionLog", feedback: "FeedbackLog"
+) -> "Traffic":
+    from mlops_assets.lifecycle.rollout.traffic import tally
 
-    traffic = Traffic(
+    records = list(log.logged_since(spec.name, rollout.periods[0].start - BEFORE))
+    values = None
+    if KPI in spec.deployment.guardrails:
+        known = feedback.known(spec.name, records).by_prediction
+        values = {i: float(v) for i, v in known.items() if isinstance(v, int | float)}
+    return tally(
+        records,
         list(rollout.periods),
         canary=rollout.version,
         champion=rollout.champion,
+        values=values,
         unit_window=spec.deployment.unit_window,
     )
-    traffic.extend(log.logged_since(spec.name, rollout.periods[0].start - BEFORE))
-    return traffic
 
 
 def _as_it_ended(rollout: Rollout, ended: Entry, evidence: list["GuardrailEvidence"]) -> Decision:
