@@ -54,6 +54,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.svm import SVC, NuSVR
 from sklearn.tree import DecisionTreeRegressor
 
 from mlops_assets.lifecycle import signing, training
@@ -420,7 +421,26 @@ def stray():
     return estimator
 
 
-SOUND = {"forest": forest, "boosted": boosted, "staged": staged}
+def vectors(cut: str | None = None):
+    """A support vector machine, with part of something cut off."""
+    machine = SVC().fit(WIDE, np.arange(300) % 3)
+    if cut is not None:
+        whole = getattr(machine, cut)
+        setattr(machine, cut, np.ascontiguousarray(whole[..., :1]))
+    return machine
+
+
+def regressed():
+    return NuSVR().fit(WIDE, WIDE[:, 0])
+
+
+SOUND = {
+    "forest": forest,
+    "boosted": boosted,
+    "staged": staged,
+    "vectors": vectors,
+    "regressed": regressed,
+}
 UNSOUND = {
     "a child far beyond": lambda: bent("children_left", 2**40),
     "a child just beyond": lambda: bent("children_right", forest().estimators_[1].tree_.node_count),
@@ -440,6 +460,9 @@ UNSOUND = {
     "boosting: of no known width": widthless,
     "stages: too many": too_many_stages,
     "a stray tree": stray,
+    "vectors: too few coefficients": lambda: vectors("_dual_coef_"),
+    "vectors: too few intercepts": lambda: vectors("_intercept_"),
+    "vectors: of one class only": lambda: vectors("_n_support"),
 }
 
 
@@ -678,7 +701,6 @@ def listener():
         "file://{home}/files/model?x",
         "files/model",
         "s3://somebody-elses/model",
-        "models:/shop/1",
         "runs:/0123/model",
     ],
 )
