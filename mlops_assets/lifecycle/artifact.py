@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.lifecycle.archive import check_archive
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.reachable import reachable
+from mlops_assets.lifecycle.svm_bounds import check_vectors
 from mlops_assets.lifecycle.tree_bounds import check_trees
 
 if TYPE_CHECKING:
@@ -236,7 +238,7 @@ def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
     ------
     ArtifactError
         When the file is no skops file, unpacks to more than it is, or holds a class that is not
-        on the platform's list or a tree that points out of itself.
+        on the platform's list, or numbers that would lead C code out of its arrays.
     """
     import skops.io
 
@@ -247,7 +249,9 @@ def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
         refused = sorted(set(skops.io.get_untrusted_types(file=file)) - allowed)
         if not refused:
             estimator = skops.io.load(file, trusted=sorted(allowed))
-            check_trees(estimator)
+            held = list(reachable(estimator))
+            check_trees(held)
+            check_vectors(held)
             return estimator
     except UNREADABLE as error:
         raise ArtifactError(f"{file} can't be read as a skops file: {error}") from error

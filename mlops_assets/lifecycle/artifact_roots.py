@@ -5,7 +5,7 @@ a metadata service, an internal page, a device. So an address is judged before i
 """
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
@@ -17,24 +17,14 @@ from mlops_assets.lifecycle.settings import Settings
 BY_OPERATOR_ONLY = {"", "file", "ftp", "http", "https", "sftp"}
 
 
-def allowed(settings: Settings, experiment: str | None) -> list[str]:
-    """The roots below which a version's files may lie.
+def check(source: str, settings: Settings, experiment: Callable[[], str | None]) -> None:
+    """Refuse an address that is not below ``MLOPS_HOME``, ``MLOPS_ARTIFACT_URL`` or an experiment.
 
     Parameters
     ----------
-    experiment : str or None
-        Artifact location of the experiment that has the model's name.
-    """
-    roots = [settings.home.as_uri()]
-    if settings.artifact_url:
-        roots.append(settings.artifact_url)
-    if experiment and _harmless(experiment, settings.tracking_uri):
-        roots.append(experiment)
-    return roots
-
-
-def check(source: str, roots: Iterable[str]) -> None:
-    """Refuse an address that is not below one of the roots.
+    experiment : callable
+        Gives the artifact location of the experiment that has the model's name; asked where the
+        operator's own roots do not settle it.
 
     Raises
     ------
@@ -42,11 +32,17 @@ def check(source: str, roots: Iterable[str]) -> None:
         Naming the address.
     """
     place = _place(source)
-    if place is None or not any(_below(place, _place(root)) for root in roots):
-        raise ArtifactError(
-            f"its files are said to lie at {source[:200]!r}, which is not where versions are kept "
-            "(MLOPS_HOME, MLOPS_ARTIFACT_URL, or the model's own experiment)"
-        )
+    if place is not None:
+        own = [settings.home.as_uri(), settings.artifact_url]
+        if any(root and _below(place, _place(root)) for root in own):
+            return
+        theirs = experiment()
+        if theirs and _harmless(theirs, settings) and _below(place, _place(theirs)):
+            return
+    raise ArtifactError(
+        f"its files are said to lie at {source[:200]!r}, which is not where versions are kept "
+        "(MLOPS_HOME, MLOPS_ARTIFACT_URL, or the model's own experiment)"
+    )
 
 
 def local_path(source: str) -> Path | None:
@@ -57,10 +53,10 @@ def local_path(source: str) -> Path | None:
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
-def _harmless(experiment: str, tracking_uri: str) -> bool:
+def _harmless(experiment: str, settings: Settings) -> bool:
     parts = urlsplit(experiment)
     if parts.scheme == "mlflow-artifacts":  # served by the host in it, over HTTP
-        return parts.netloc in {"", urlsplit(tracking_uri).netloc}
+        return parts.netloc in {"", urlsplit(settings.tracking_uri).netloc}
     return parts.scheme not in BY_OPERATOR_ONLY
 
 

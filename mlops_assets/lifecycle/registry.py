@@ -190,11 +190,11 @@ class Registry:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        experiment = self.client.get_experiment_by_name(version.model)
-        roots = artifact_roots.allowed(
-            self.settings, experiment.artifact_location if experiment else None
-        )
-        artifact_roots.check(version.source, roots)
+        def experiment() -> str | None:
+            found = self.client.get_experiment_by_name(version.model)
+            return found and found.artifact_location
+
+        artifact_roots.check(version.source, self.settings, experiment)
         local = artifact_roots.local_path(version.source)
         if local is not None:
             return take_verified(local, target, version.digest)

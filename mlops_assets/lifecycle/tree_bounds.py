@@ -6,18 +6,18 @@ back at itself never ends. skops checks which classes a file holds, not what is 
 """
 
 import functools
-import gc
-from collections.abc import Iterator
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from mlops_assets.lifecycle.errors import ArtifactError
-
-OUTSIDE_OF_A_MODEL = (type, ModuleType, FunctionType, BuiltinFunctionType)
+from mlops_assets.lifecycle.reachable import name, require
 
 
-def check_trees(estimator: Any) -> None:
-    """Check every tree that an estimator holds, wherever it holds it.
+def check_trees(held: list[Any]) -> None:
+    """Check every tree of an estimator.
+
+    Parameters
+    ----------
+    held : list of object
+        Everything that hangs on the estimator.
 
     Raises
     ------
@@ -30,15 +30,14 @@ def check_trees(estimator: Any) -> None:
     from sklearn.tree import BaseDecisionTree
     from sklearn.tree._tree import Tree
 
-    held = list(_reachable(estimator))
     for tree in (h for h in held if isinstance(h, Tree)):
         _check_tree(tree)
     owned = set()
     for holder in held:
         if isinstance(holder, BaseDecisionTree) and hasattr(holder, "tree_"):
-            _require(
+            require(
                 _width(holder) == holder.tree_.n_features,
-                f"{_name(holder)}: rows of {_width(holder)} features for a tree of "
+                f"{name(holder)}: rows of {_width(holder)} features for a tree of "
                 f"{holder.tree_.n_features}",
             )
         elif isinstance(holder, BaseGradientBoosting) and hasattr(holder, "estimators_"):
@@ -48,32 +47,14 @@ def check_trees(estimator: Any) -> None:
                 _check_predictor(predictor, holder)
                 owned.add(id(predictor))
     astray = [h for h in held if isinstance(h, TreePredictor) and id(h) not in owned]
-    _require(not astray, "a TreePredictor that belongs to no HistGradientBoosting")
-
-
-def _reachable(root: Any) -> Iterator[Any]:
-    """Everything that hangs on an object, as the garbage collector sees it, and in arrays."""
-    import numpy as np
-
-    seen, waiting = set(), [root]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen or isinstance(value, OUTSIDE_OF_A_MODEL):
-            continue
-        seen.add(id(value))
-        yield value
-        if isinstance(value, np.ndarray):  # which the collector does not look into
-            if value.dtype.hasobject:
-                waiting.extend(value.ravel().tolist())
-        else:
-            waiting.extend(gc.get_referents(value))
+    require(not astray, "a TreePredictor that belongs to no HistGradientBoosting")
 
 
 def _check_tree(tree: Any) -> None:
-    _require(tree.node_count > 0, "a tree without nodes")
+    require(tree.node_count > 0, "a tree without nodes")
     left, right = tree.children_left, tree.children_right
     leaf = left == -1
-    _require((right[leaf] == -1).all(), "a tree has a node with one child")
+    require((right[leaf] == -1).all(), "a tree has a node with one child")
     _check_children(left, right, leaf, "a tree")
     _check_features(tree.feature, leaf, tree.n_features, "a tree")
 
@@ -82,29 +63,29 @@ def _check_stages(boosting: Any) -> None:
     import numpy as np
 
     stages = boosting.estimators_
-    _require(
+    require(
         isinstance(stages, np.ndarray) and stages.ndim == 2 and stages.size > 0,
-        f"{_name(boosting)}: its stages are no table of trees",
+        f"{name(boosting)}: its stages are no table of trees",
     )
     for tree in (s.tree_ for s in stages.flat):
         # predict_stages reads one value a node, and one row for all trees.
-        _require(
+        require(
             (tree.n_features, tree.n_outputs, tree.max_n_classes) == (_width(boosting), 1, 1),
-            f"{_name(boosting)}: a stage is not a regression tree of its features",
+            f"{name(boosting)}: a stage is not a regression tree of its features",
         )
     asked = np.zeros((1, _width(boosting)), dtype=np.float32)
     sums = boosting._raw_predict_init(asked).shape
-    _require(
+    require(
         sums == (1, stages.shape[1]),
-        f"{_name(boosting)}: {stages.shape[1]} trees a stage are added up in {sums[1:]} sums",
+        f"{name(boosting)}: {stages.shape[1]} trees a stage are added up in {sums[1:]} sums",
     )
 
 
 def _predictors(boosting: Any, kind: type) -> list[Any]:
     predictors = [predictor for stage in boosting._predictors for predictor in stage]
-    _require(
+    require(
         all(type(p) is kind for p in predictors),
-        f"{_name(boosting)}: its stages hold something other than trees",
+        f"{name(boosting)}: its stages hold something other than trees",
     )
     return predictors
 
@@ -113,8 +94,8 @@ def _check_predictor(predictor: Any, boosting: Any) -> None:
     import numpy as np
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
-    who, nodes, width = _name(boosting), predictor.nodes, _columns(boosting)
-    _require(
+    who, nodes, width = name(boosting), predictor.nodes, _columns(boosting)
+    require(
         isinstance(nodes, np.ndarray)
         and nodes.dtype == PREDICTOR_RECORD_DTYPE
         and nodes.ndim == 1
@@ -125,14 +106,14 @@ def _check_predictor(predictor: Any, boosting: Any) -> None:
     _check_children(nodes["left"], nodes["right"], leaf, who)
     _check_features(nodes["feature_idx"], leaf, width, who)
     categorical = np.asarray(boosting._bin_mapper.is_categorical_).astype(bool)
-    _require(categorical.shape == (width,), f"{who}: it has {width} columns, its bins other ones")
+    require(categorical.shape == (width,), f"{who}: it has {width} columns, its bins other ones")
     asked = ~leaf & (nodes["is_categorical"] != 0)
-    _require(
+    require(
         categorical[nodes["feature_idx"][asked]].all(),
         f"{who}: a node splits a number by categories",
     )
     sets = predictor.raw_left_cat_bitsets
-    _require(
+    require(
         sets.ndim == 2 and sets.shape[1] == 8 and (nodes["bitset_idx"][asked] < len(sets)).all(),
         f"{who}: a node splits by a set of categories that is not there",
     )
@@ -151,7 +132,7 @@ def _columns(boosting: Any) -> int:
     # keeps their number.
     (_, encoder, which), (_, numbers, others), *rest = before.transformers_
     function = getattr(numbers, "func", None)
-    _require(
+    require(
         type(before) is ColumnTransformer
         and type(encoder) is OrdinalEncoder
         and type(numbers) is FunctionTransformer
@@ -162,7 +143,7 @@ def _columns(boosting: Any) -> int:
         and len(encoder.categories_) == which.sum()
         and which.shape == others.shape == (width,)
         and (which != others).all(),
-        f"{_name(boosting)}: its preprocessor is not the one that fit makes",
+        f"{name(boosting)}: its preprocessor is not the one that fit makes",
     )
     return width
 
@@ -175,28 +156,19 @@ def _check_children(left: Any, right: Any, leaf: Any, who: str) -> None:
     for children in (left, right):
         found = children[parents].astype(np.int64)
         wrong = parents[(found <= parents) | (found >= len(leaf))]
-        _require(not len(wrong), f"{who}: node {wrong[:1]} of {len(leaf)} has no such child")
+        require(not len(wrong), f"{who}: node {wrong[:1]} of {len(leaf)} has no such child")
 
 
 def _check_features(feature: Any, leaf: Any, width: int, who: str) -> None:
     import numpy as np
 
     wrong = np.flatnonzero(~leaf & ((feature < 0) | (feature >= width)))
-    _require(not len(wrong), f"{who}: node {wrong[:1]} asks for a feature beyond the {width}")
+    require(not len(wrong), f"{who}: node {wrong[:1]} asks for a feature beyond the {width}")
 
 
 def _width(estimator: Any) -> int:
     # scikit-learn checks the rows it is asked only against an estimator that knows its width.
     width = getattr(estimator, "n_features_in_", None)
-    _require(isinstance(width, int), f"{_name(estimator)} does not know its number of features")
+    require(isinstance(width, int), f"{name(estimator)} does not know its number of features")
     assert isinstance(width, int)
     return width
-
-
-def _name(estimator: Any) -> str:
-    return type(estimator).__name__
-
-
-def _require(holds: Any, problem: str) -> None:
-    if not holds:
-        raise ArtifactError(f"the model is not sound: {problem}")
