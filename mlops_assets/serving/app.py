@@ -1,35 +1,24 @@
-"""The REST interface: which address answers what."""
+"""The REST interface, put together."""
 
-import contextlib
-import json
-import logging
-import time
-import uuid
-from typing import Any
-
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from mlops_assets.lifecycle.endpoint import PROBE_HEADER
-from mlops_assets.lifecycle.prediction_log import PROBE, PredictionLog
-from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.serving.errors import RequestError
-from mlops_assets.serving.loading import ServedModel
+from mlops_assets.serving.application import AfterAnswer, Application
+from mlops_assets.serving.endpoints import Endpoints
+from mlops_assets.serving.feedback import FeedbackSink
+from mlops_assets.serving.gate import Gate
+from mlops_assets.serving.keys import Keys
+from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import POLL_SECONDS, Models
-from mlops_assets.serving.payload import MAX_BYTES
-from mlops_assets.serving.scoring import answer
-
-PLATFORM = "mlops_assets"
-
-log = logging.getLogger(__name__)
+from mlops_assets.serving.options import Options
 
 
-def build_app(settings: Settings, poll_seconds: float = POLL_SECONDS) -> Starlette:
+def build_app(
+    settings: Settings,
+    poll_seconds: float = POLL_SECONDS,
+    options: Options | None = None,
+    feedback: FeedbackSink | None = None,
+    after_answer: AfterAnswer | None = None,
+) -> Application:
     """The server as an ASGI application.
 
     Parameters
@@ -37,137 +26,24 @@ def build_app(settings: Settings, poll_seconds: float = POLL_SECONDS) -> Starlet
     settings : Settings
     poll_seconds : float
         How often the registry is read.
+    options : Options or None
+        None reads them from the environment.
+    feedback : FeedbackSink or None
+        Stores labels; without it ``/v2/models/{model}/feedback`` does not exist.
+    after_answer : callable or None
+        Called after each reply to a prediction has left, on the event loop: for shadow scoring,
+        which must hand its work to a thread.
+
+    Raises
+    ------
+    DeclarationError
+        When the file of API keys is wrong.
     """
-    endpoints = Endpoints(Models(settings, poll_seconds), PredictionLog(settings.prediction_log))
-    handlers: dict[Any, Any] = {
-        RequestError: _refused,
-        HTTPException: _no_such_address,
-        ClientDisconnect: _gone,
-        Exception: _unexpected,
-    }
-    return Starlette(
-        routes=[
-            Route("/v2/health/live", endpoints.live),
-            Route("/v2/health/ready", endpoints.ready),
-            Route("/v2/models", endpoints.models),
-            Route("/v2/models/{model}", endpoints.metadata),
-            Route("/v2/models/{model}/ready", endpoints.model_ready),
-            Route("/predict/{model}", endpoints.predict, methods=["POST"]),
-        ],
-        exception_handlers=handlers,
-        lifespan=endpoints.lifespan,
+    options = options or Options.from_environment()
+    keys = Keys.read(options.api_keys) if options.api_keys else None
+    models, prediction_log = Models(settings, poll_seconds), PredictionLog(settings.prediction_log)
+    metrics = Metrics(models)
+    endpoints = Endpoints(models, prediction_log, metrics, options, feedback)
+    return Application(
+        models, prediction_log, options, Gate(keys), metrics, endpoints, after_answer
     )
-
-
-class Endpoints:
-    """What each address answers.
-
-    Parameters
-    ----------
-    models : Models
-    prediction_log : PredictionLog
-    """
-
-    def __init__(self, models: Models, prediction_log: PredictionLog):
-        self._models = models
-        self._log = prediction_log
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, app):
-        """Follow the registry while the server runs."""
-        self._models.start()
-        yield
-        await run_in_threadpool(self._models.stop)
-        self._log.close()
-
-    async def live(self, request: Request) -> Response:
-        """Whether the process is worth keeping: 503 once it no longer follows the registry."""
-        return _reply({"live": self._models.live}, 200 if self._models.live else 503)
-
-    async def ready(self, request: Request) -> Response:
-        """Whether champions have been looked up and loaded."""
-        return _reply({"ready": self._models.ready}, 200 if self._models.ready else 503)
-
-    async def models(self, request: Request) -> Response:
-        """The models that are served."""
-        return _reply([_summary(model) for model in self._models.served()])
-
-    async def metadata(self, request: Request) -> Response:
-        """One model: version, inputs, and where it comes from."""
-        name = request.path_params["model"]
-        return _reply(_describe(self._models.get(name), self._models.problem(name)))
-
-    async def model_ready(self, request: Request) -> Response:
-        """Whether a model can answer."""
-        name = request.path_params["model"]
-        self._models.get(name)
-        return _reply({"name": name, "ready": True})
-
-    async def predict(self, request: Request) -> Response:
-        """Answer records; scoring and logging leave the event loop free."""
-        arrived = time.perf_counter()
-        # Looked up once: a swap in the middle of a request can't mix two versions.
-        model = self._models.get(request.path_params["model"])
-        body = await _read_body(request)
-        variant = PROBE if PROBE_HEADER in request.headers else CHAMPION
-        return _reply(await run_in_threadpool(answer, model, body, self._log, arrived, variant))
-
-
-async def _read_body(request: Request) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise RequestError(415, "send the body without Content-Encoding")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise RequestError(413, f"the body is larger than {MAX_BYTES} bytes")
-    return bytes(body)
-
-
-def _summary(model: ServedModel) -> dict[str, Any]:
-    return {
-        "model": model.version.model,
-        "version": model.version.number,
-        "since": model.loaded_at.isoformat(),
-        "task": model.serving.task,
-    }
-
-
-def _describe(model: ServedModel, problem: str | None) -> dict[str, Any]:
-    version = model.version
-    return {
-        "name": version.model,
-        "versions": [str(version.number)],
-        "platform": PLATFORM,
-        "inputs": [feature.model_dump() for feature in model.serving.features],
-        "task": model.serving.task,
-        "version": version.number,
-        "run_id": version.run_id,
-        "digest": version.digest,
-        "loaded_at": model.loaded_at.isoformat(),
-        "problem": problem,
-    }
-
-
-def _reply(content: Any, status: int = 200) -> Response:
-    # ASCII with escapes: a client's field name may hold half a surrogate pair.
-    return Response(json.dumps(content, allow_nan=False), status, media_type="application/json")
-
-
-async def _refused(request: Request, error: RequestError) -> Response:
-    return _reply({"error": error.message}, error.status)
-
-
-async def _no_such_address(request: Request, error: HTTPException) -> Response:
-    return _reply({"error": error.detail}, error.status_code)
-
-
-async def _gone(request: Request, error: ClientDisconnect) -> Response:
-    return _reply({"error": "the client left before its request was complete"}, 400)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    number = uuid.uuid4().hex
-    log.error("request %s to %s failed", number, request.url.path, exc_info=error)
-    return _reply({"error": f"internal error; the server's log has it as request {number}"}, 500)

@@ -11,7 +11,7 @@ from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_servin
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
-from mlops_assets.serving.payload import RecordReader
+from mlops_assets.serving.payload import RecordReader, Row
 
 EXAMPLE_FILE = "input_example.json"
 
@@ -30,6 +30,10 @@ class ServedModel:
     def task(self) -> Task:
         """How the estimator is asked."""
         return TASKS[self.serving.task]
+
+    def answers(self, rows: list[Row]) -> list[dict[str, Any]]:
+        """What the version answers, one JSON-able mapping a row."""
+        return self.task.answers(self.estimator, self.reader.frame(rows))
 
 
 def load(registry: Registry, version: Version) -> ServedModel:
@@ -68,4 +72,4 @@ def _warm_up(model: ServedModel, example: Path) -> None:
     table = json.loads(example.read_text("utf-8"), parse_constant=lambda _: None)
     first = dict(zip(table["columns"], table["data"][0], strict=True))
     rows = model.reader.rows([first])
-    model.task.answers(model.estimator, model.reader.frame(rows))
+    model.answers(rows)

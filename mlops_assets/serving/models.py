@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from mlops_assets.lifecycle.registry import CHAMPION, Registry
@@ -27,6 +28,14 @@ class Champion:
 
     registered_at: int
     number: int
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Which version answers a request, and in which role."""
+
+    model: ServedModel
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Models:
         self._failures: dict[str, _Failure] = {}
         self._vanished: frozenset[str] = frozenset()
         self._away: str | None = None
+        self.loads: Counter[str] = Counter()
+        self.load_failures: Counter[str] = Counter()
         self._polled = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follow-registry", daemon=True)
@@ -99,6 +110,35 @@ class Models:
         if not self.ready:
             raise RequestError(503, "the registry has not been read yet")
         raise RequestError(404, f"no model {name!r} is served")
+
+    def route(self, name: str, unit: str | None) -> Routed:
+        """Which version answers a unit's request.
+
+        Raises
+        ------
+        RequestError
+            As `get` does.
+        """
+        return Routed(self.get(name), CHAMPION)
+
+    def version(self, name: str, number: str) -> Routed:
+        """A version by its number, where it is one of those that serve.
+
+        Raises
+        ------
+        RequestError
+            404 naming what serves; else as `get` does.
+        """
+        found = self.get(name)
+        if number != str(found.version.number):
+            raise RequestError(
+                404, f"version {number[:20]!r} of {name} is not served; {found.version.number} is"
+            )
+        return Routed(found, CHAMPION)
+
+    def problems(self) -> dict[str, str]:
+        """Why models can't serve their champion of now, by name."""
+        return {name: failure.problem for name, failure in self._failures.copy().items()}
 
     def problem(self, name: str) -> str | None:
         """Why a model may not be the champion of now, or None when all is well."""
@@ -170,9 +210,11 @@ class Models:
                 log.error("%s: %s", name, problem, exc_info=error)
             retry_at = time.monotonic() + RETRY_SECONDS
             self._failures[name] = _Failure(champion, problem, retry_at)
+            self.load_failures[name] += 1
             return
         self._served[name] = (champion, model)
         self._failures.pop(name, None)
+        self.loads[name] += 1
         log.info("%s serves", model.version)
 
     def _keep_vanished(self, registered) -> None:
