@@ -1,4 +1,4 @@
-"""``mlops-assets``: serve, look, roll back, fill history, bring in a pickle."""
+"""``mlops-assets``: serve, make keys, look, roll back, fill history, bring in a pickle."""
 
 import argparse
 import getpass
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from mlops_assets.commands import backfill, import_pickle, serve, status, undo
+from mlops_assets.commands import backfill, import_pickle, key, serve, status, undo
 from mlops_assets.lifecycle.errors import LifecycleError
 
 DEFS = Path(__file__).parent / "defs"
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the declarations (MLOPS_DEFS)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, status, undo, backfill, import_pickle):
+    for module in (serve, key, status, undo, backfill, import_pickle):
         module.add_to(commands)
     return parser
 
