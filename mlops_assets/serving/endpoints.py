@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 
 from mlops_assets.lifecycle.prediction_log import PredictionLog
@@ -18,8 +18,10 @@ from mlops_assets.serving.keys import Key, check_scope
 from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.metrics import CONTENT_TYPE, Metrics
 from mlops_assets.serving.models import Models
+from mlops_assets.serving.openapi import document
 from mlops_assets.serving.options import Options
 from mlops_assets.serving.outputs import described
+from mlops_assets.serving.page import POLICY, render
 from mlops_assets.serving.tensors import TensorReader
 from mlops_assets.version import __version__
 
@@ -73,6 +75,8 @@ class Endpoints:
             Route(f"{model}/ping", self.model_ready),
             Route(f"{model}/version", self.platform_version),
             Route("/metrics", self.metrics),
+            Route("/openapi.json", self.openapi),
+            Route("/docs", self.docs),
         ]
         if self._feedback is not None:
             routes.append(Route(f"{model}/feedback", self.feedback, methods=["POST"]))
@@ -142,6 +146,15 @@ class Endpoints:
             check_scope(key, "metrics")
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document of what is served now."""
+        return _reply(self._document(request))
+
+    async def docs(self, request: Request) -> Response:
+        """The same as a page."""
+        headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
+        return HTMLResponse(render(self._document(request)), headers=headers)
+
     async def feedback(self, request: Request) -> Response:
         """Store labels; they are stored when this answers."""
         assert self._feedback is not None
@@ -159,6 +172,10 @@ class Endpoints:
             raise RequestError(503, "the labels could not be stored") from error
         self._metrics.labels.labels(name).inc(len(labels))
         return _reply({"model": name, "accepted": len(labels)})
+
+    def _document(self, request: Request) -> dict[str, Any]:
+        seen = [model for model in self._models.served() if _sees(request, model)]
+        return document(seen, self._feedback is not None, request.scope[KEY] is not None)
 
     def _asked(self, request: Request) -> ServedModel:
         name, version = request.path_params["model"], request.path_params.get("version")

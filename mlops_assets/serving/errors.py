@@ -29,6 +29,12 @@ class RequestError(Exception):
         return _HEADERS.get(self.status, ())
 
 
+def brief(error: Exception) -> str:
+    """The first line of what an error says."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
 def shown(name: str) -> str:
     """A name that came from a client, quoted and short enough for a message."""
     return repr(name if len(name) <= 100 else f"{name[:100]}...")

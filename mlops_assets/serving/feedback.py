@@ -141,5 +141,39 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "binary_classification": {"enum": [0, 1]},
+    "multiclass_classification": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "regression": {"type": "number"},
+    "count_regression": {"type": "number", "minimum": 0},
+    "ranking": {"type": ["string", "integer"]},
+}
+
+
+def label_schema(task: str) -> dict[str, Any]:
+    """The JSON schema of what `read_labels` takes."""
+    moment = {"type": "string", "format": "date-time"}
+    label = {
+        "type": "object",
+        "properties": {
+            "prediction_id": {"type": "string", "pattern": f"^[0-9a-f]{{{ID_LENGTH}}}$"},
+            "unit": {"type": ["string", "integer"]},
+            "at": moment,
+            "label": _SCHEMAS[task],
+            "known_at": moment,
+        },
+        "required": ["label"],
+        "oneOf": [{"required": ["prediction_id"]}, {"required": ["unit", "at"]}],
+        "additionalProperties": False,
+    }
+    labels = {"type": "array", "items": label, "minItems": 1, "maxItems": MAX_ROWS}
+    return {
+        "type": "object",
+        "properties": {"labels": labels},
+        "required": ["labels"],
+        "additionalProperties": False,
+    }
+
+
 def _wrong(number: int, name: str, reason: str) -> RequestError:
     return RequestError(422, f"label {number}, field {shown(name)}: {reason}")

@@ -11,6 +11,7 @@ from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_servin
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
+from mlops_assets.serving.answers import first_not_finite
 from mlops_assets.serving.payload import RecordReader, Row
 
 EXAMPLE_FILE = "input_example.json"
@@ -72,4 +73,5 @@ def _warm_up(model: ServedModel, example: Path) -> None:
     table = json.loads(example.read_text("utf-8"), parse_constant=lambda _: None)
     first = dict(zip(table["columns"], table["data"][0], strict=True))
     rows = model.reader.rows([first])
-    model.answers(rows)
+    if first_not_finite(model.answers(rows)) is not None:
+        raise ArtifactError(f"{model.version} has no finite answer to its own example")

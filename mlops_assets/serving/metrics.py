@@ -23,6 +23,7 @@ class VersionMetrics:
     seconds: Any
     batch_rows: Any
     log_failures: Any
+    refusals: Any
 
 
 class Metrics:
@@ -53,6 +54,10 @@ class Metrics:
             "mlops_prediction_log_failures", "Writes to the prediction log that failed",
             ("model",), registry=registry,
         )  # fmt: skip
+        self._refusals = Counter(
+            "mlops_model_refusals", "Requests that passed every check and the model can't score",
+            role, registry=registry,
+        )  # fmt: skip
         self.labels = Counter(
             "mlops_feedback_labels", "Labels that were taken", ("model",), registry=registry
         )
@@ -66,6 +71,7 @@ class Metrics:
             seconds=self._seconds.labels(model, version, variant),
             batch_rows=self._batch.labels(model, version),
             log_failures=self._log_failures.labels(model),
+            refusals=self._refusals.labels(model, version, variant),
         )
 
     def refused(self, model: str, version: str, variant: str, status: int) -> None:

@@ -63,8 +63,8 @@ class RecordReader:
         # Last, because the unit of a ranking is its feature as well, and has the feature's dtype.
         checks |= {f.name: feature_check(f.name, f.dtype) for f in serving.features}
         self.checks = checks
-        self.record: type[msgspec.Struct] = record_type(serving)
-        self._decoder = msgspec.json.Decoder(list[self.record] | self.record)  # type: ignore[name-defined]
+        self.record = record = record_type(serving)
+        self._decoder = None if record is None else _decoder(record)
         self._quotes = 2 * (len(self.names) + texts(serving))
 
     def read(self, body: bytes) -> list[Row]:
@@ -75,6 +75,8 @@ class RecordReader:
         RequestError
             Saying what is wrong and where.
         """
+        if self._decoder is None:
+            return self.rows(as_records(parse_document(body)))
         try:
             decoded = self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -172,6 +174,10 @@ class RecordReader:
         start = len(self.names)
         given = [v for values in columns for v in values[start:] if v is not UNSET]
         return 2 * len(given) + 2 * sum(isinstance(value, str) for value in given)
+
+
+def _decoder(record: type[msgspec.Struct]) -> msgspec.json.Decoder:
+    return msgspec.json.Decoder(list[record] | record)  # type: ignore[valid-type]
 
 
 def as_records(document: Any) -> list[dict[str, Any]]:

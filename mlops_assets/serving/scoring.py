@@ -6,12 +6,11 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id
-from mlops_assets.serving.errors import RequestError
-from mlops_assets.serving.loading import ServedModel
+from mlops_assets.serving.answers import first_not_finite
+from mlops_assets.serving.errors import RequestError, brief
 from mlops_assets.serving.metrics import VersionMetrics
 from mlops_assets.serving.models import Routed
 from mlops_assets.serving.payload import MAX_ROWS, Row
@@ -20,6 +19,8 @@ from mlops_assets.serving.payload import MAX_ROWS, Row
 LIGHT_SECONDS = 0.004
 LIGHT_ROWS = 256
 _MEMORY = 0.8
+# Among so many rows the one that a model refuses is looked for, to be named.
+SEARCHED_ROWS = 64
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,8 @@ class Scorer:
         Returns
         -------
         Future
-            Fails with RequestError: 503 when the log can't be written, 500 when the model
-            answered a number that is not finite; or with whatever the estimator raised.
+            Fails with RequestError: 503 when the log can't be written, 422 when the model
+            can't score the values; or with whatever else the estimator raised.
         """
         loop = asyncio.get_running_loop()
         future = loop.create_future()
@@ -145,8 +146,7 @@ class Scorer:
 
     def _answered(self, asked: list[_Asked]) -> list[Answered]:
         rows = [row for request in asked for row in request.rows]
-        answers = self._model.answers(rows)
-        _refuse_not_finite(self._model, answers)
+        answers = self._scored(rows)
         self._metrics.batch_rows.observe(len(rows))
         results, records, start = [], [], 0
         for request in asked:
@@ -164,6 +164,31 @@ class Scorer:
                 503, "the predictions could not be logged, so none is given"
             ) from error
         return results
+
+    def _scored(self, rows: list[Row]) -> list[dict[str, Any]]:
+        # Loading has seen that the model can answer: what it can't answer now is in the values.
+        try:
+            answers = self._model.answers(rows)
+        except ValueError as error:
+            place = self._first_refused(rows)
+            raise self._refusal(f"{place}the model can't score it: {brief(error)}") from error
+        row = first_not_finite(answers)
+        if row is not None:
+            raise self._refusal(f"row {row}: the model has no finite answer to it")
+        return answers
+
+    def _refusal(self, message: str) -> RequestError:
+        self._metrics.refusals.inc()
+        log.warning("%s refused what had passed every check: %s", self._model.version, message)
+        return RequestError(422, message)
+
+    def _first_refused(self, rows: list[Row]) -> str:
+        for number, row in enumerate(rows[:SEARCHED_ROWS]):
+            try:
+                self._model.answers([row])
+            except ValueError:
+                return f"row {number}: "
+        return ""
 
     def _records(self, asked: _Asked, answers: list[dict[str, Any]]) -> list[Record]:
         version = self._model.version
@@ -186,12 +211,3 @@ class Scorer:
             )
             for row, given in zip(asked.rows, answers, strict=True)
         ]
-
-
-def _refuse_not_finite(model: ServedModel, answers: list[dict[str, Any]]) -> None:
-    for answer in answers:
-        for value in answer.values():
-            values = value if isinstance(value, list) else (value,)
-            if not all(isfinite(v) for v in values if isinstance(v, float)):
-                log.error("%s answered NaN or Infinity", model.version)
-                raise RequestError(500, "the model answered a number that is not finite")

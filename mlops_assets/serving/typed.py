@@ -4,6 +4,7 @@ The type accepts a subset of what the checks of `fields` accept, with the same m
 refuses is read again by them, because they say what is wrong and where.
 """
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Meta
 from mlops_assets.lifecycle.artifact import Serving
 
 _INT64 = 2**63
+_ESCAPED = re.compile(r'[\\"\x00-\x1f]')
 Identifier = str | Annotated[int, Meta(ge=-_INT64, le=_INT64 - 1)]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
@@ -34,8 +36,11 @@ def feature_type(dtype: str) -> Any:
     return bool if known.kind == "b" else str
 
 
-def record_type(serving: Serving) -> type[msgspec.Struct]:
-    """A struct with the features in their order, then the optional columns in `extras`' order."""
+def record_type(serving: Serving) -> type[msgspec.Struct] | None:
+    """A struct with the features in their order, then the optional columns in `extras`' order.
+
+    None where a name has a character that JSON escapes, which msgspec has no field for.
+    """
     fields: list[tuple] = []
     names: dict[str, str] = {}
     for feature in serving.features:
@@ -45,6 +50,8 @@ def record_type(serving: Serving) -> type[msgspec.Struct]:
         kind = Moment if name == serving.time else Identifier
         fields.append((f"field_{len(fields)}", kind | msgspec.UnsetType, msgspec.UNSET))
         names[fields[-1][0]] = name
+    if any(_ESCAPED.search(name) for name in names.values()):
+        return None
     return msgspec.defstruct(
         f"{serving.model}_record", fields, rename=names, forbid_unknown_fields=True, gc=False
     )

@@ -375,6 +375,16 @@ def test_wrong_json_is_refused(client, card, body, status, said):
     assert len(reply.content) < 1000
 
 
+@pytest.mark.parametrize("path", ["/predict/triton_card", INFER])
+def test_what_the_model_itself_refuses_is_named(client, card, path):
+    rows = [{"amount": 1.0, "count": 1}, {"amount": None, "count": 1}]
+    tensors = {"inputs": [_tensor("amount", "FP64", [1.0, None]), _tensor("count", "INT8", [1, 1])]}
+    reply = client.post(path, json=tensors if path == INFER else rows)
+    assert reply.status_code == 422
+    assert reply.json()["error"].startswith("row 1: the model can't score it: Input X contains NaN")
+    assert 'mlops_model_refusals_total{model="triton_card"' in client.get("/metrics").text
+
+
 def test_duplicate_key_in_a_record_is_refused(client, card):
     reply = client.post("/predict/triton_card", content=b'{"amount":1,"amount":2,"count":3}')
     assert (reply.status_code, reply.json()) == (
