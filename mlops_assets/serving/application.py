@@ -24,6 +24,7 @@ from mlops_assets.serving.keys import Key, check_scope
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import Models, Routed
 from mlops_assets.serving.options import Options
+from mlops_assets.serving.patience import Patience
 from mlops_assets.serving.payload import Row
 from mlops_assets.serving.scoring import Answered, Scorer
 
@@ -146,6 +147,7 @@ class Application:
         self._after_answer = after_answer
         self._bounds: dict[tuple[int, str], Bound] = {}
         self._in_flight = 0
+        self._patience = Patience(options.seconds)
         metrics.in_flight.set_function(lambda: self._in_flight)
         self._ids = (f"{os.urandom(6).hex()}-{n:x}" for n in itertools.count())
 
@@ -212,7 +214,7 @@ class Application:
         routed = self._route(address, None)
         exchange.bound = bound = self._bind(routed, probe)
         form.check(headers)
-        body = await read_body(receive, headers, self._options.seconds)
+        body = await read_body(receive, headers, self._patience)
         rows, asked = await _read(form, bound, body, headers)
         chosen = self._route(address, rows[0].unit)
         if chosen != routed:
@@ -231,15 +233,7 @@ class Application:
 
     async def _scored(self, bound: Bound, rows: list[Row], arrived: float) -> Answered:
         future = bound.scorer.submit(rows, arrived)
-        if bound.scorer.light:
-            return await future
-        try:
-            async with asyncio.timeout(self._options.seconds):
-                return await future
-        except TimeoutError:
-            raise RequestError(
-                503, f"the model has not answered within {self._options.seconds:g} seconds"
-            ) from None
+        return await self._patience.wait(future, 503, "the model has not answered in time")
 
     def _route(self, address: Address, unit: str | None) -> Routed:
         if address.version is None:

@@ -1,11 +1,11 @@
 """The body of a request: read within limits of size and time, and unpacked."""
 
-import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mlops_assets.serving.errors import RequestError
+from mlops_assets.serving.patience import Patience
 from mlops_assets.serving.payload import MAX_BYTES
 
 Receive = Callable[[], Awaitable[Any]]
@@ -14,7 +14,7 @@ GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _TOO_LARGE = f"the body is larger than {MAX_BYTES} bytes"
 
 
-async def read_body(receive: Receive, headers: Headers, seconds: float) -> bytes:
+async def read_body(receive: Receive, headers: Headers, patience: Patience) -> bytes:
     """The body as the client meant it.
 
     Raises
@@ -26,11 +26,7 @@ async def read_body(receive: Receive, headers: Headers, seconds: float) -> bytes
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > MAX_BYTES:
         raise RequestError(413, _TOO_LARGE)
-    try:
-        async with asyncio.timeout(seconds):
-            body = await _whole(receive)
-    except TimeoutError:
-        raise RequestError(408, f"the body did not arrive within {seconds:g} seconds") from None
+    body = await patience.wait(_whole(receive), 408, "the body did not arrive in time")
     encoding = headers.get(b"content-encoding")
     return body if encoding is None else unpack(body, encoding.decode("latin-1"))
 

@@ -22,6 +22,7 @@ from mlops_assets.serving.openapi import document
 from mlops_assets.serving.options import Options
 from mlops_assets.serving.outputs import described
 from mlops_assets.serving.page import POLICY, render
+from mlops_assets.serving.patience import Patience
 from mlops_assets.serving.tensors import TensorReader
 from mlops_assets.version import __version__
 
@@ -55,8 +56,8 @@ class Endpoints:
         self._models = models
         self._log = prediction_log
         self._metrics = metrics
-        self._options = options
         self._feedback = feedback
+        self._patience = Patience(options.seconds)
         self.draining = False
 
     def router(self) -> Router:
@@ -109,7 +110,7 @@ class Endpoints:
 
     async def index(self, request: Request) -> Response:
         """The model repository: what serves, and what should but can't."""
-        body = await read_body(request.receive, dict(request.scope["headers"]), 10)
+        body = await read_body(request.receive, dict(request.scope["headers"]), self._patience)
         asked = parse_document(body) if body.strip() else {}
         if not isinstance(asked, dict) or not isinstance(asked.get("ready", False), bool):
             raise RequestError(422, 'expected an object such as {"ready": true}')
@@ -164,7 +165,7 @@ class Endpoints:
             check_scope(key, "feedback", name)
         task = self._models.get(name).serving.task
         headers = dict(request.scope["headers"])
-        body = await read_body(request.receive, headers, self._options.seconds)
+        body = await read_body(request.receive, headers, self._patience)
         labels = await run_in_threadpool(read_labels, task, body)
         try:
             await run_in_threadpool(self._feedback, name, labels)

@@ -131,8 +131,9 @@ class Scorer:
         started = time.perf_counter()
         outcomes = self._outcomes(asked)
         took = time.perf_counter() - started
-        known = self._seconds if self._seconds < float("inf") else took
-        self._seconds = _MEMORY * known + (1 - _MEMORY) * took
+        # Quick to trust and slow to doubt: a busy machine makes any model look slow at times.
+        known = min(self._seconds, 1.0)
+        self._seconds = min(took, _MEMORY * known + (1 - _MEMORY) * took)
         return outcomes
 
     def _outcomes(self, asked: list[_Asked]) -> list[Answered | Exception]:

@@ -49,6 +49,8 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None
         log_config=LOGGING,
         access_log=False,
         server_header=False,
+        # Nothing here asks who the client's client is.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     DrainingServer(config, application, options.drain_seconds).run()
