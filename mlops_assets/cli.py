@@ -1,4 +1,4 @@
-"""``mlops-assets``: serve, look, roll back, fill history, bring in a pickle."""
+"""``mlops-assets``: serve, make keys, look, roll back, fill history, bring in a pickle."""
 
 import argparse
 import getpass
@@ -11,6 +11,7 @@ from mlops_assets.commands import (
     compact,
     feedback,
     import_pickle,
+    key,
     serve,
     signing_key,
     status,
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (
         serve,
+        key,
         status,
         undo,
         backfill,

@@ -6,7 +6,11 @@ from mlops_assets.lifecycle.settings import Settings
 def add_to(commands) -> None:
     """Add the command to a parser."""
     parser = commands.add_parser("serve", help="answer predictions over HTTP")
-    parser.add_argument("--host", default="127.0.0.1", help="loopback only, for now")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="loopback only, unless MLOPS_API_KEYS names a file of keys",
+    )
     parser.add_argument("--port", type=int, default=8900)
     parser.set_defaults(command=run)
 

@@ -1,5 +1,11 @@
 """A request the server refuses."""
 
+_HEADERS = {
+    401: (("www-authenticate", "Bearer"),),
+    405: (("allow", "POST"),),
+    503: (("retry-after", "1"),),
+}
+
 
 class RequestError(Exception):
     """Answered to the client as ``{"error": message}``.
@@ -7,7 +13,7 @@ class RequestError(Exception):
     Parameters
     ----------
     status : int
-        HTTP status of the reply.
+        HTTP status of the reply; a 503 asks the client to come again in a second.
     message : str
         What is wrong and where; holds nothing the client may not see.
     """
@@ -16,3 +22,19 @@ class RequestError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What the reply's status asks for in its headers."""
+        return _HEADERS.get(self.status, ())
+
+
+def brief(error: Exception) -> str:
+    """The first line of what an error says."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def shown(name: str) -> str:
+    """A name that came from a client, quoted and short enough for a message."""
+    return repr(name if len(name) <= 100 else f"{name[:100]}...")

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_servin
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
-from mlops_assets.serving.payload import RecordReader
+from mlops_assets.serving.answers import first_not_finite
+from mlops_assets.serving.arrays import for_arrays, matrix
+from mlops_assets.serving.payload import RecordReader, Row
 
 EXAMPLE_FILE = "input_example.json"
 
@@ -25,11 +27,19 @@ class ServedModel:
     estimator: Any
     reader: RecordReader
     loaded_at: datetime
+    # The same estimator, where it may be asked with arrays.
+    nameless: Any = None
 
     @property
     def task(self) -> Task:
         """How the estimator is asked."""
         return TASKS[self.serving.task]
+
+    def answers(self, rows: list[Row]) -> list[dict[str, Any]]:
+        """What the version answers, one JSON-able mapping a row."""
+        if self.nameless is not None:
+            return self.task.answers(self.nameless, matrix(rows))
+        return self.task.answers(self.estimator, self.reader.frame(rows))
 
 
 def load(registry: Registry, version: Version) -> ServedModel:
@@ -56,16 +66,24 @@ def load(registry: Registry, version: Version) -> ServedModel:
             reader=RecordReader(serving),
             loaded_at=datetime.now(UTC),
         )
-        _warm_up(model, folder / EXAMPLE_FILE)
+        rows = _example(model, folder / EXAMPLE_FILE)
+        nameless = for_arrays(model.estimator, model.task, model.reader, rows)
+        model = replace(model, nameless=nameless)
+        _warm_up(model, rows)
     return model
 
 
-def _warm_up(model: ServedModel, example: Path) -> None:
-    # The first prediction imports and compiles: it must not be a client's, and must not fail.
+def _example(model: ServedModel, example: Path) -> list[Row]:
     if not example.exists():
-        return
+        return []
     # MLflow writes a missing number as NaN, which is not JSON; a client writes null.
     table = json.loads(example.read_text("utf-8"), parse_constant=lambda _: None)
-    first = dict(zip(table["columns"], table["data"][0], strict=True))
-    rows = model.reader.rows([first])
-    model.task.answers(model.estimator, model.reader.frame(rows))
+    return model.reader.rows(
+        [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
+    )
+
+
+def _warm_up(model: ServedModel, rows: list[Row]) -> None:
+    # The first prediction imports and compiles: it must not be a client's, and must not fail.
+    if rows and first_not_finite(model.answers(rows)) is not None:
+        raise ArtifactError(f"{model.version} has no finite answer to its own example")

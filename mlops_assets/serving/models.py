@@ -58,6 +58,8 @@ class Models:
     poll_seconds : float
     """
 
+    SHADOWED = CHAMPION  # whose requests a shadow sees
+
     def __init__(self, settings: Settings, poll_seconds: float = POLL_SECONDS):
         self._settings = settings
         self._registry = Registry(settings)
@@ -119,6 +121,15 @@ class Models:
     def get(self, name: str) -> ServedModel:
         """The champion of a model; raises as :meth:`routes` does."""
         return self.routes(name).champion
+
+    def shadow(self, name: str) -> ServedModel | None:
+        """The version that is asked about everything beside the champion, if there is one."""
+        routes = self._routes.get(name)
+        return routes.shadow if routes else None
+
+    def loaded(self) -> set[int]:
+        """The identities of the versions that may still be asked."""
+        return {id(model) for model in self._loaded.copy().values()}
 
     def route(self, name: str, unit: str | None) -> Routed:
         """Who answers a unit; raises as :meth:`routes` does."""

@@ -1,13 +1,16 @@
 """What a client sends: JSON records, checked field by field, as the frame an estimator expects."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import UNSET
+
 from mlops_assets.lifecycle.artifact import Serving
-from mlops_assets.serving.errors import RequestError
+from mlops_assets.serving.documents import parse_document
+from mlops_assets.serving.errors import RequestError, shown
 from mlops_assets.serving.fields import (
     Check,
     WrongValue,
@@ -16,6 +19,7 @@ from mlops_assets.serving.fields import (
     kind_of,
     moment,
 )
+from mlops_assets.serving.typed import extras, record_type, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +28,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One record: what the estimator sees of it, and what the prediction log keeps beside."""
 
@@ -49,7 +53,8 @@ class RecordReader:
 
     def __init__(self, serving: Serving):
         self.serving = serving
-        self._features = [feature.name for feature in serving.features]
+        self.names = [feature.name for feature in serving.features]
+        self.extras = extras(serving)
         checks: dict[str, Check] = dict.fromkeys(serving.key, identifier)
         if serving.unit is not None:
             checks[serving.unit] = identifier
@@ -57,7 +62,33 @@ class RecordReader:
             checks[serving.time] = moment
         # Last, because the unit of a ranking is its feature as well, and has the feature's dtype.
         checks |= {f.name: feature_check(f.name, f.dtype) for f in serving.features}
-        self._checks = checks
+        self.checks = checks
+        self.record = record = record_type(serving)
+        self._decoder = None if record is None else _decoder(record)
+        self._quotes = 2 * (len(self.names) + texts(serving))
+
+    def read(self, body: bytes) -> list[Row]:
+        """The checked records of a request: a JSON list of objects, or one object.
+
+        Raises
+        ------
+        RequestError
+            Saying what is wrong and where.
+        """
+        if self._decoder is None:
+            return self.rows(as_records(parse_document(body)))
+        try:
+            decoded = self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self.rows(as_records(parse_document(body)))
+        records = decoded if isinstance(decoded, list) else [decoded]
+        refuse_count(len(records))
+        columns = [msgspec.structs.astuple(record) for record in records]
+        # Every key and every string has two quotes: more of them mean a key that stands twice
+        # (msgspec keeps the last), or an escaped quote.
+        if body.count(b'"') != self._quotes * len(columns) + self._extra_quotes(columns):
+            return self.rows(as_records(parse_document(body)))
+        return [self.row(number, values) for number, values in enumerate(columns)]
 
     def rows(self, records: list[dict[str, Any]]) -> list[Row]:
         """The checked records.
@@ -68,6 +99,32 @@ class RecordReader:
             Naming row and field of the first value that is wrong.
         """
         return [self._row(number, record) for number, record in enumerate(records)]
+
+    def row(self, number: int, values: tuple) -> Row:
+        """A record whose values are checked but for its time: features, then ``extras``.
+
+        Raises
+        ------
+        RequestError
+            Naming the row whose time is no time.
+        """
+        serving, names = self.serving, self.names
+        features = dict(zip(names, values, strict=False))
+        if not self.extras:
+            unit = str(features[serving.unit]) if serving.unit in features else None
+            return Row(features, unit, None, {n: features[n] for n in serving.key})
+        given = zip(self.extras, values[len(names) :], strict=True)
+        known = features | {name: value for name, value in given if value is not UNSET}
+        at = None
+        if serving.time is not None and serving.time in known:
+            at = self.checked(number, serving.time, known[serving.time])
+            at = at if isinstance(at, datetime) else None
+        return Row(
+            features=features,
+            unit=str(known[serving.unit]) if serving.unit in known else None,
+            at=at,
+            key={name: known[name] for name in serving.key if name in known},
+        )
 
     def frame(self, rows: Iterable[Row]) -> "pd.DataFrame":
         """The rows as the estimator's columns, in its order and dtypes."""
@@ -81,55 +138,78 @@ class RecordReader:
             }
         )
 
+    def checked(self, number: int, name: str, value: Any) -> Any:
+        """A field's value as the estimator's column holds it.
+
+        Raises
+        ------
+        RequestError
+            Naming row and field.
+        """
+        try:
+            return self.checks[name](value)
+        except WrongValue as error:
+            raise wrong(number, name, str(error)) from None
+
     def _row(self, number: int, record: dict[str, Any]) -> Row:
-        for name in self._features:
+        for name in self.names:
             if name not in record:
-                raise _wrong(number, name, "missing")
+                raise wrong(number, name, "missing")
         for name in record:
-            if name not in self._checks:
-                raise _wrong(number, name, f"unknown; known are {', '.join(self._checks)}")
-        checked = {name: self._checked(number, name, value) for name, value in record.items()}
+            if name not in self.checks:
+                raise wrong(number, name, f"unknown; known are {', '.join(self.checks)}")
+        checked = {name: self.checked(number, name, value) for name, value in record.items()}
         serving = self.serving
+        at = checked.get(serving.time) if serving.time else None
         return Row(
-            features={name: checked[name] for name in self._features},
+            features={name: checked[name] for name in self.names},
             unit=str(checked[serving.unit]) if serving.unit in checked else None,
-            at=checked.get(serving.time) if serving.time else None,
+            at=at if isinstance(at, datetime) else None,
             key={name: record[name] for name in serving.key if name in record},
         )
 
-    def _checked(self, number: int, name: str, value: Any) -> Any:
-        try:
-            return self._checks[name](value)
-        except WrongValue as error:
-            raise _wrong(number, name, str(error)) from None
+    def _extra_quotes(self, columns: list[tuple]) -> int:
+        if not self.extras:
+            return 0
+        start = len(self.names)
+        given = [v for values in columns for v in values[start:] if v is not UNSET]
+        return 2 * len(given) + 2 * sum(isinstance(value, str) for value in given)
 
 
-def parse_records(body: bytes) -> list[dict[str, Any]]:
-    """The records of a request: a JSON list of objects, or one object.
+def _decoder(record: type[msgspec.Struct]) -> msgspec.json.Decoder:
+    return msgspec.json.Decoder(list[record] | record)  # type: ignore[valid-type]
+
+
+def as_records(document: Any) -> list[dict[str, Any]]:
+    """The records of a parsed document.
 
     Raises
     ------
     RequestError
-        When the body is anything else, or too long a list.
+        When it is no list of objects, or too long a list.
     """
-    try:
-        document = json.loads(body)
-    except RecursionError:
-        raise RequestError(400, "the body is nested too deeply") from None
-    except ValueError as error:
-        raise RequestError(400, f"the body is not JSON: {error}") from None
     records = document if isinstance(document, list) else [document]
-    if not records:
-        raise RequestError(422, "the list of records is empty")
-    if len(records) > MAX_ROWS:
-        raise RequestError(413, f"{len(records)} records where {MAX_ROWS} are the most")
+    refuse_count(len(records))
     for number, record in enumerate(records):
         if not isinstance(record, dict):
             raise RequestError(422, f"row {number}: expected an object, got {kind_of(record)}")
     return records
 
 
-def _wrong(number: int, name: str, reason: str) -> RequestError:
-    # A field's name comes from the client and may be megabytes long.
-    shown = name if len(name) <= 100 else f"{name[:100]}..."
-    return RequestError(422, f"row {number}, field {shown!r}: {reason}")
+def refuse_count(rows: int) -> None:
+    """Refuse a request without rows, or with too many.
+
+    Raises
+    ------
+    RequestError
+        422 or 413.
+    """
+    if rows == 0:
+        raise RequestError(422, "the list of records is empty")
+    if rows > MAX_ROWS:
+        raise RequestError(413, f"{rows} records where {MAX_ROWS} are the most")
+
+
+def wrong(number: int, name: str, reason: str) -> RequestError:
+    """A refusal that names row and field."""
+    return RequestError(422, f"row {number}, field {shown(name)}: {reason}")

@@ -1,29 +1,24 @@
 """The server process."""
 
-import ipaddress
 import os
-from typing import Any
+import signal
+import time
+from types import FrameType
+
+import uvicorn
 
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.settings import Settings
+from mlops_assets.serving.app import build_app
+from mlops_assets.serving.application import Application
+from mlops_assets.serving.gate import is_loopback
+from mlops_assets.serving.logs import LOGGING
+from mlops_assets.serving.options import Options
 
 GRACE_SECONDS = 30
 
 # By default MLflow waits 2 minutes for an answer and asks 7 times; we ask every second anyway.
 MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        "mlops_assets": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        # A request a line would outgrow the prediction log, which has every answer.
-        "uvicorn.access": {"level": "WARNING"},
-    },
-}
 
 
 def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None:
@@ -33,48 +28,76 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None
     ----------
     settings : Settings
     host : str
-        A loopback address.
+        A loopback address, unless ``MLOPS_API_KEYS`` names a file of keys.
     port : int
 
     Raises
     ------
     DeclarationError
-        For an address that others could reach.
+        For an address that others could reach without a key, or a wrong file of keys.
     """
-    import uvicorn
-
-    from mlops_assets.serving.app import build_app
-
-    refuse_public(host)
+    options = Options.from_environment()
+    if options.api_keys is None:
+        refuse_public(host)
     for name, value in MLFLOW_PATIENCE.items():
         os.environ.setdefault(name, value)
-    uvicorn.run(
-        build_app(settings),
+    application = build_app(settings, options=options)
+    config = uvicorn.Config(
+        application,
         host=host,
         port=port,
         log_config=LOGGING,
         access_log=False,
         server_header=False,
+        # Nothing here asks who the client's client is.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    DrainingServer(config, application, options.drain_seconds).run()
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM says that it is not ready, for a while, before it stops to accept.
+
+    Parameters
+    ----------
+    config : uvicorn.Config
+    application : Application
+    drain_seconds : float
+    """
+
+    def __init__(self, config: uvicorn.Config, application: Application, drain_seconds: float):
+        super().__init__(config)
+        self._application = application
+        self._drain_seconds = drain_seconds
+        self._stops_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal, or SIGINT, stops at once."""
+        if sig == signal.SIGTERM and self._stops_at is None:
+            self._captured_signals.append(sig)
+            self._application.drain()
+            self._stops_at = time.monotonic() + self._drain_seconds
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop; asked ten times a second."""
+        if self._stops_at is not None and time.monotonic() >= self._stops_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def refuse_public(host: str) -> None:
-    """Refuse to listen where a client could come from another machine.
+    """Refuse to listen, without keys, where a client could come from another machine.
 
     Raises
     ------
     DeclarationError
         Naming the address.
     """
-    if host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(host):
         raise DeclarationError(
-            f"the server has no API keys yet, so it answers this machine only: {host!r} is not a "
-            "loopback address (use 127.0.0.1, and a proxy that checks who asks)"
+            f"without API keys the server answers this machine only: {host!r} is not a loopback "
+            "address (use 127.0.0.1, or name a file of keys in MLOPS_API_KEYS)"
         )

@@ -136,11 +136,10 @@ def answers_health(client: httpx.Client, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def running(settings: Settings):
+def running(settings: Settings, **others):
     """The server in a thread of this process; gives a client of it."""
-    server = uvicorn.Server(
-        uvicorn.Config(build_app(settings, POLL_SECONDS), log_config=None, access_log=False)
-    )
+    application = build_app(settings, POLL_SECONDS, **others)
+    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -154,7 +153,7 @@ def running(settings: Settings):
 
 
 @contextlib.contextmanager
-def process(settings: Settings, until: str = "/v2/health/ready"):
+def process(settings: Settings, until: str = "/v2/health/ready", **variables: str):
     """The server as the process that ``serve`` is; gives it and its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -168,8 +167,11 @@ def process(settings: Settings, until: str = "/v2/health/ready"):
         "MLOPS_HOME": str(settings.home),
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
         "MLOPS_PREDICTION_LOG": str(settings.prediction_log),
+        **variables,
     }
-    child = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    log = settings.home / "server.log"
+    with log.open("wb") as errors:
+        child = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=errors)
     base = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=base) as client:

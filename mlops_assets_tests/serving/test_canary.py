@@ -3,10 +3,11 @@
 import time
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 
 from mlops_assets.lifecycle.prediction_log import PredictionLog
-from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHARE_TAG
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW, SHARE_TAG
 from mlops_assets.lifecycle.rollout.journal import Journal
 from mlops_assets_tests.serving.conftest import running, wait_for
 
@@ -108,3 +109,47 @@ def test_a_rollback_needs_no_loading_the_former_champion_is_still_there(shop):
     bench.registry.set_alias("shop", CHAMPION, first.number)
     wait_for(lambda: answered_by(client, "shop", UNITS[:1]) == {UNITS[0]: 1})
     assert client.get("/v2/models/shop").json()["loaded_at"] < loaded
+
+
+def shadowed(bench, model):
+    """The shadow's records."""
+    records = PredictionLog(bench.settings.prediction_log).read(model).records
+    return [r for r in records if r.variant == "shadow"]
+
+
+def test_a_shadow_sees_everything_and_answers_nobody(shop):
+    bench, client, _, second = shop
+    estimator = bench.registry.load(second, bench.settings.home / "judge")
+    bench.registry.set_alias("shop", SHADOW, second.number)
+    wait_for(lambda: answered_by(client, "shop", UNITS[:1]) and shadowed(bench, "shop"))
+    before = len(shadowed(bench, "shop"))
+    assert set(answered_by(client, "shop").values()) == {1}
+    seen = wait_for(lambda: len(found := shadowed(bench, "shop")) == before + 400 and found)
+    assert {r.version for r in seen} == {2}
+    assert {r.unit for r in seen} == set(UNITS)
+    asked = pd.DataFrame({"amount": [1.0], "count": [1]})
+    assert {r.answer["score"] for r in seen} == set(estimator.predict_proba(asked)[:, 1])
+    # A version that is asked by its number, and a probe, are no traffic.
+    client.post("/predict/shop/versions/1", json={"amount": 1.0, "count": 1})
+    client.post("/predict/shop", json={"amount": 1.0, "count": 1}, headers={"x-mlops-probe": "1"})
+    answered_by(client, "shop", UNITS[:5])
+    wait_for(lambda: len(shadowed(bench, "shop")) > before + 404)
+    assert len(shadowed(bench, "shop")) <= before + 406
+
+
+def test_a_version_that_fails_is_logged_as_failed_under_its_own_name(own_bench):
+    first, second = own_bench.line("steep", 2.0), own_bench.line("steep", 1e300)
+    own_bench.promote(first)
+    with running(own_bench.settings) as client:
+        own_bench.registry.set_tag("steep", second.number, SHARE_TAG, "1")
+        own_bench.registry.set_alias("steep", CANARY, second.number)
+        reply = wait_for(
+            lambda: (r := client.post("/predict/steep", json={"x": 1e10})).status_code != 200 and r
+        )
+        assert (reply.status_code, "no finite answer" in reply.text) == (422, True)
+    records = PredictionLog(own_bench.settings.prediction_log).read("steep").records
+    failed = [r for r in records if r.failed]
+    assert {(r.variant, r.version, r.status, str(r.answer)) for r in failed} == {
+        ("canary", 2, 422, "{}")
+    }
+    assert all(r.version == 1 for r in records if not r.failed)

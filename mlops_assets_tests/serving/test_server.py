@@ -92,8 +92,13 @@ def test_metadata(client, card, bench):
         "versions": ["1"],
         "platform": "mlops_assets",
         "inputs": [
-            {"name": "amount", "dtype": "float64"},
-            {"name": "count", "dtype": "int64"},
+            {"name": "amount", "datatype": "FP64", "shape": [-1], "dtype": "float64"},
+            {"name": "count", "datatype": "INT64", "shape": [-1], "dtype": "int64"},
+        ],
+        "outputs": [
+            {"name": "predict", "datatype": "INT64", "shape": [-1]},
+            {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 2]},
+            {"name": "prediction_id", "datatype": "BYTES", "shape": [-1]},
         ],
         "task": "binary_classification",
         "version": 1,

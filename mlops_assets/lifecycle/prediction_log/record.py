@@ -60,8 +60,11 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        """Whether the client was answered an error of the server's: there is no prediction."""
-        return self.status >= 500
+        """Whether the version could not answer: there is no prediction.
+
+        What a client did wrong never reaches a version, and so is not in the log.
+        """
+        return self.status >= 400
 
 
 def new_prediction_id() -> str:

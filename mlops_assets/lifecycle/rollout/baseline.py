@@ -8,7 +8,7 @@ import numpy as np
 
 from mlops_assets.lifecycle.prediction_log import Record
 
-ERROR = 500
+ERROR = 400  # what a client did wrong never reaches a version, and so is not in the log
 TENTHS = 10
 MAX_PAST = 200_000
 MIN_OF_UNIT = 3  # answers that show what a unit usually gets

@@ -1,0 +1,179 @@
+"""Ground truth from outside: labels of predictions, by prediction id or by unit and time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from mlops_assets.serving.documents import parse_document
+from mlops_assets.serving.errors import RequestError, shown
+from mlops_assets.serving.fields import WrongValue, feature_check, identifier, kind_of, moment
+from mlops_assets.serving.payload import MAX_ROWS
+
+FIELDS = ("prediction_id", "unit", "at", "label", "known_at")
+ID_LENGTH = 32
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Label:
+    """What turned out to be true of one prediction.
+
+    Parameters
+    ----------
+    prediction_id : str or None
+        Of the prediction; None where ``unit`` and ``at`` name it.
+    unit : str or None
+    at : datetime or None
+        The event's time (aware, UTC).
+    label : int, float or str
+        Of the model's task.
+    known_at : datetime
+        When the label became known (aware, UTC); a later one corrects an earlier one.
+    """
+
+    prediction_id: str | None
+    unit: str | None
+    at: datetime | None
+    label: int | float | str
+    known_at: datetime
+
+
+class FeedbackSink(Protocol):
+    """Where labels go; returns when they are stored."""
+
+    def __call__(self, model: str, labels: Sequence[Label]) -> None:
+        """Store the labels of a model; OSError when they could not be."""
+
+
+def read_labels(task: str, body: bytes) -> list[Label]:
+    """The labels of a request: ``{"labels": [...]}``.
+
+    Raises
+    ------
+    RequestError
+        Naming the label and the field that is wrong.
+    """
+    document = parse_document(body)
+    if not isinstance(document, dict) or document.keys() != {"labels"}:
+        raise RequestError(422, 'expected an object {"labels": [...]}')
+    given = document["labels"]
+    if not isinstance(given, list) or not given:
+        raise RequestError(422, "labels: expected a list that is not empty")
+    if len(given) > MAX_ROWS:
+        raise RequestError(413, f"{len(given)} labels where {MAX_ROWS} are the most")
+    now = datetime.now(UTC)
+    return [_label(number, entry, _CHECKS[task], now) for number, entry in enumerate(given)]
+
+
+def _label(number: int, entry: Any, check: Callable[[Any], Any], now: datetime) -> Label:
+    if not isinstance(entry, dict):
+        raise RequestError(422, f"label {number}: expected an object, got {kind_of(entry)}")
+    for name in entry:
+        if name not in FIELDS:
+            raise _wrong(number, name, f"unknown; known are {', '.join(FIELDS)}")
+    by_id, by_unit = "prediction_id" in entry, "unit" in entry or "at" in entry
+    if by_id == by_unit or (by_unit and not {"unit", "at"} <= entry.keys()):
+        raise RequestError(
+            422, f"label {number}: name the prediction by prediction_id, or by unit and at"
+        )
+    if "label" not in entry:
+        raise _wrong(number, "label", "missing")
+    read = {"prediction_id": _prediction_id, "unit": identifier, "at": moment, "known_at": moment}
+    found: dict[str, Any] = {}
+    for name, value in entry.items():
+        try:
+            found[name] = (check if name == "label" else read[name])(value)
+        except WrongValue as error:
+            raise _wrong(number, name, str(error)) from None
+    known_at = found.get("known_at", now)
+    if known_at > now + CLOCK_SKEW:
+        raise _wrong(number, "known_at", "in the future")
+    unit = str(found["unit"]) if by_unit else None
+    return Label(found.get("prediction_id"), unit, found.get("at"), found["label"], known_at)
+
+
+def _prediction_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise WrongValue(f"expected a string, got {kind_of(value)}")
+    if len(value) != ID_LENGTH or not set(value) <= set("0123456789abcdef"):
+        raise WrongValue(f"expected {ID_LENGTH} hexadecimal digits, as in the prediction's answer")
+    return value
+
+
+def _truth(value: Any) -> int:
+    if type(value) not in (int, bool, float) or value not in (0, 1):
+        raise WrongValue("expected 0 or 1")
+    return int(value)
+
+
+def _class(value: Any) -> int:
+    number = feature_check("label", "int64")(value)
+    if number < 0:
+        raise WrongValue("expected a class, 0 or more")
+    return number
+
+
+def _real(value: Any) -> float:
+    number = feature_check("label", "float64")(value)
+    if number is None:
+        raise WrongValue("expected a number, got null")
+    return number
+
+
+def _count(value: Any) -> float:
+    number = _real(value)
+    if number < 0:
+        raise WrongValue("expected a count, 0 or more")
+    return number
+
+
+def _item(value: Any) -> str:
+    return str(identifier(value))
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "binary_classification": _truth,
+    "multiclass_classification": _class,
+    "regression": _real,
+    "count_regression": _count,
+    "ranking": _item,
+}
+
+
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "binary_classification": {"enum": [0, 1]},
+    "multiclass_classification": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "regression": {"type": "number"},
+    "count_regression": {"type": "number", "minimum": 0},
+    "ranking": {"type": ["string", "integer"]},
+}
+
+
+def label_schema(task: str) -> dict[str, Any]:
+    """The JSON schema of what `read_labels` takes."""
+    moment = {"type": "string", "format": "date-time"}
+    label = {
+        "type": "object",
+        "properties": {
+            "prediction_id": {"type": "string", "pattern": f"^[0-9a-f]{{{ID_LENGTH}}}$"},
+            "unit": {"type": ["string", "integer"]},
+            "at": moment,
+            "label": _SCHEMAS[task],
+            "known_at": moment,
+        },
+        "required": ["label"],
+        "oneOf": [{"required": ["prediction_id"]}, {"required": ["unit", "at"]}],
+        "additionalProperties": False,
+    }
+    labels = {"type": "array", "items": label, "minItems": 1, "maxItems": MAX_ROWS}
+    return {
+        "type": "object",
+        "properties": {"labels": labels},
+        "required": ["labels"],
+        "additionalProperties": False,
+    }
+
+
+def _wrong(number: int, name: str, reason: str) -> RequestError:
+    return RequestError(422, f"label {number}, field {shown(name)}: {reason}")
