@@ -4,9 +4,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id
 from mlops_assets.serving.answers import first_not_finite
@@ -25,16 +24,14 @@ SEARCHED_ROWS = 64
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The answers to one request, in the order of its rows, and their ids in the log."""
 
     answers: list[dict[str, Any]]
     ids: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     rows: list[Row]
     arrived: float
     future: "asyncio.Future[Answered]"
