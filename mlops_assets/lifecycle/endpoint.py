@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS
 
 PROBE_HEADER = "x-mlops-probe"
+KEY_VARIABLE = "MLOPS_API_KEY"
 PATIENCE_SECONDS = 30
 TOLERANCE = 1e-9
 
@@ -90,6 +92,8 @@ def _as_json(row: dict[Any, Any]) -> dict[str, Any]:
 
 def _call(url: str, body: Any = None) -> Any:
     headers = {"content-type": "application/json", PROBE_HEADER: "1"}
+    if key := os.environ.get(KEY_VARIABLE):
+        headers["authorization"] = f"Bearer {key}"
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(
         urllib.request.Request(url, data=data, headers=headers), timeout=10

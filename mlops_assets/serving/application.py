@@ -7,8 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -40,8 +39,7 @@ AfterAnswer = Callable[[Routed, list[Row], Answered], None]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where predictions are asked: in which form, of which model."""
 
     form: Form

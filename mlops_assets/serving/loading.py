@@ -12,7 +12,7 @@ from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
 from mlops_assets.serving.answers import first_not_finite
-from mlops_assets.serving.arrays import for_arrays, matrix
+from mlops_assets.serving.arrays import batches_alike, for_arrays, matrix
 from mlops_assets.serving.payload import RecordReader, Row
 
 EXAMPLE_FILE = "input_example.json"
@@ -29,6 +29,8 @@ class ServedModel:
     loaded_at: datetime
     # The same estimator, where it may be asked with arrays.
     nameless: Any = None
+    # Whether rows of several requests may be scored together.
+    batches: bool = False
 
     @property
     def task(self) -> Task:
@@ -70,6 +72,7 @@ def load(registry: Registry, version: Version) -> ServedModel:
         nameless = for_arrays(model.estimator, model.task, model.reader, rows)
         model = replace(model, nameless=nameless)
         _warm_up(model, rows)
+        model = replace(model, batches=batches_alike(model.answers, rows))
     return model
 
 

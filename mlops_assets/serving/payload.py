@@ -1,9 +1,8 @@
 """What a client sends: JSON records, checked field by field, as the frame an estimator expects."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -28,8 +27,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One record: what the estimator sees of it, and what the prediction log keeps beside."""
 
     features: dict[str, Any]

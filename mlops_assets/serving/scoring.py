@@ -5,9 +5,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mlops_assets.lifecycle.prediction_log import Record, new_prediction_id
 from mlops_assets.lifecycle.registry import Version
@@ -27,8 +26,7 @@ SEARCHED_ROWS = 64
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The answers to one request, in the order of its rows, and their ids in the log."""
 
     answers: list[dict[str, Any]]
@@ -44,8 +42,7 @@ class Writer(Protocol):
         """Write the records of one flush; OSError when no answer may leave without them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     rows: list[Row]
     arrived: float
     future: "asyncio.Future[Answered]"
@@ -54,9 +51,10 @@ class _Asked:
 class Scorer:
     """Answers and logs the requests of one version in one role.
 
-    A flush scores every request that has arrived since the last one. A model that answers in a
-    fraction of a tick does so on the event loop; any other, and any large request, in a thread,
-    one flush at a time, so that what arrives meanwhile makes the next batch.
+    A flush takes every request that has arrived since the last one, scores them in one call where
+    the model answers a row the same alone and among others, and logs them in one write. A model
+    that answers in a fraction of a tick does so on the event loop; any other, and any large
+    request, in a thread, one flush at a time, so that what arrives meanwhile makes the next batch.
 
     Parameters
     ----------
@@ -161,9 +159,10 @@ class Scorer:
             return [outcome for request in asked for outcome in self._outcomes([request])]
 
     def _answered(self, asked: list[_Asked]) -> list[Answered]:
-        rows = [row for request in asked for row in request.rows]
-        answers = self._scored(rows)
-        self._metrics.batch_rows.observe(len(rows))
+        if self._model.batches:
+            answers = self._scored([row for request in asked for row in request.rows])
+        else:
+            answers = [answer for request in asked for answer in self._scored(request.rows)]
         results, records, start = [], [], 0
         for request in asked:
             end = start + len(request.rows)
@@ -181,6 +180,7 @@ class Scorer:
 
     def _scored(self, rows: list[Row]) -> list[dict[str, Any]]:
         # Loading has seen that the model can answer: what it can't answer now is in the values.
+        self._metrics.batch_rows.observe(len(rows))
         try:
             answers = self._model.answers(rows)
         except ValueError as error:

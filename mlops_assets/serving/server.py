@@ -14,6 +14,7 @@ from mlops_assets.serving.application import Application
 from mlops_assets.serving.gate import is_loopback
 from mlops_assets.serving.logs import LOGGING
 from mlops_assets.serving.options import Options
+from mlops_assets.serving.wire import Protocol
 
 GRACE_SECONDS = 30
 
@@ -49,6 +50,8 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None
         log_config=LOGGING,
         access_log=False,
         server_header=False,
+        http=Protocol,
+        ws="none",
         # Nothing here asks who the client's client is.
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -22,6 +22,7 @@ from mlops_assets.lifecycle.artifact import Feature, Serving, write_version
 from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
+from mlops_assets.serving.wire import Protocol
 
 POLL_SECONDS = 0.1
 RECOMMENDER = "mlops_assets_tests.serving.recommender.Alphabet"
@@ -139,7 +140,9 @@ def answers_health(client: httpx.Client, path: str) -> bool:
 def running(settings: Settings, **others):
     """The server in a thread of this process; gives a client of it."""
     application = build_app(settings, POLL_SECONDS, **others)
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_config=None, access_log=False, http=Protocol, ws="none")
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

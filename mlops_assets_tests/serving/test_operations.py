@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlops_assets.cli import main
 from mlops_assets.lifecycle.artifact import Feature, Serving
-from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.endpoint import check_endpoint
+from mlops_assets.lifecycle.errors import DeclarationError, RolloutError
 from mlops_assets.lifecycle.ground_truth import FeedbackLog
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.serving.app import build_app
@@ -32,7 +33,7 @@ GOOD = {"amount": 10.5, "count": 3}
 
 @pytest.fixture(scope="module")
 def card(bench, client):
-    """The number of a served classifier."""
+    """A served classifier."""
     version, _ = bench.classifier("operated")
     bench.promote(version)
     wait_for(serves(client, version))
@@ -108,6 +109,17 @@ def test_health_asks_for_no_key(keyed):
     server, _ = keyed
     assert server.get("/v2/health/live").status_code == 200
     assert server.get("/v2/health/ready").status_code == 200
+
+
+def test_deployment_asks_its_endpoint_with_a_key(keyed, bench, card, monkeypatch):
+    server, secrets = keyed
+    url = str(server.base_url).rstrip("/")
+    monkeypatch.setenv("MLOPS_API_KEY", secrets["shop"])
+    assert check_endpoint(bench.registry, card, url)["rows"] == 2
+    monkeypatch.setenv("MLOPS_API_KEY", "wrong")
+    monkeypatch.setattr("mlops_assets.lifecycle.endpoint.PATIENCE_SECONDS", 0.1)
+    with pytest.raises(RolloutError, match="401"):
+        check_endpoint(bench.registry, card, url)
 
 
 def test_a_key_is_never_logged(keyed, caplog):
