@@ -134,7 +134,7 @@ def test_label_from_the_types_of_json():
         ({"prediction_id": "p"}, "value: a number or a list of item ids, not None"),
         ({"prediction_id": "p", "value": "yes"}, "value: a number or a list"),
         ({"prediction_id": "p", "value": {"a": 1}}, "value: a number or a list"),
-        ({"prediction_id": "p", "value": float("nan")}, "value: nan is not finite"),
+        ({"prediction_id": "p", "value": float("nan")}, "value: the number is not finite"),
         ({"prediction_id": "p", "value": float("inf")}, "not finite"),
         ({"prediction_id": "p", "value": 10**400}, "not finite"),
         ({"prediction_id": "p", "value": [1.5]}, "an item id is text or a whole number, not 1.5"),
@@ -240,7 +240,7 @@ def test_file_that_comes_twice_changes_nothing(given, tmp_path):
     ("text", "words"),
     [
         ("prediction_id,value\np1,1\np2,yes\n", "labels.csv, line 3: value: a number or a list"),
-        ("prediction_id,value\np1,1\np2,NaN\n", "line 3: value: nan is not finite"),
+        ("prediction_id,value\np1,1\np2,NaN\n", "line 3: value: the number is not finite"),
         ("prediction_id,value\np1,1\np2\n", "line 3: not 2 fields"),
         ("prediction_id,value\np1,1\np2,1,1\n", "line 3: not 2 fields"),
         ("prediction_id,label\np1,1\n", "line 2: unknown field 'label'"),
