@@ -105,7 +105,7 @@ class PredictionLog:
             "at": rows.microseconds(record.at),
             "logged_at": rows.microseconds(record.logged_at),
             "version": record.version,
-            "variant": record.variant,
+            "variant": rows.indexed(record.variant),
             "status": record.status,
             "document": document.decode("ascii"),
         }
