@@ -82,13 +82,15 @@ def test_two_labels_of_one_moment_lead_to_none_until_a_newer_one_comes(log, move
     assert log.known("fraud", asked).by_prediction == {IDS[0]: 0, IDS[1]: 1}
 
 
-@pytest.mark.parametrize("odd", ["süd\0", "x" * 5000, "\ud800", "\\N"])
+@pytest.mark.parametrize("odd", ["süd\0", "x" * 5000, "\ud800", "\\N", "é"])
 def test_ids_and_units_of_any_text_meet(log, move, odd):
     log.append([label(1, prediction_id=odd), label(0, unit=odd, at=NOON)])
+    log.append([label(2, prediction_id="z"), label(2, prediction_id="0")])
     log.append([label(5, prediction_id=odd + "!"), label(5, unit=odd + "!", at=NOON)])
     move(log)
-    known = log.known("fraud", [record(prediction_id=odd, unit=odd), record()])
-    assert known.by_prediction == {odd: 1}
+    asked = [record(prediction_id=odd, unit=odd), record(), record(prediction_id="z")]
+    known = log.known("fraud", asked)
+    assert known.by_prediction == {odd: 1, "z": 2}
     assert list(known.by_place.values()) == [0]
 
 
