@@ -1,13 +1,14 @@
 """``mlops-assets compact``: the prediction log's segments move into its database."""
 
 import signal
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
 from mlops_assets.lifecycle.declaration import Duration
-from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError, LifecycleError
 from mlops_assets.lifecycle.settings import Settings
 
 
@@ -30,14 +31,25 @@ def run(options) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    code = once(settings, keep)
+    code = _tried(settings, keep)
     while not stopped.wait(options.every):
-        code = once(settings, keep)
+        code = _tried(settings, keep)
     return code
+
+
+def _tried(settings: Settings, keep: timedelta) -> int:
+    try:
+        return once(settings, keep)
+    except LifecycleError as error:
+        # A database that is away comes back; the segments wait.
+        print(f"mlops-assets: {error}", file=sys.stderr)
+        return 1
 
 
 def once(settings: Settings, keep: timedelta) -> int:
     """One compaction of both logs, printed in a line each."""
+    import sqlalchemy as sa
+
     from mlops_assets.lifecycle.ground_truth import FeedbackLog
     from mlops_assets.lifecycle.prediction_log import PredictionLog
     from mlops_assets.lifecycle.prediction_log.compaction import Log, compact
@@ -45,9 +57,10 @@ def once(settings: Settings, keep: timedelta) -> int:
     from mlops_assets.lifecycle.prediction_log.store import LogStore
 
     folder = settings.prediction_log
-    store = LogStore(settings.log_database or default_database(folder))
-    damaged = 0
+    url = settings.log_database or default_database(folder)
+    store, damaged = None, 0
     try:
+        store = LogStore(url)
         logs: tuple[Log, ...] = (PredictionLog(folder), FeedbackLog(folder))
         for log in logs:
             done = compact(log, store, now=datetime.now(UTC), keep=keep)
@@ -58,8 +71,12 @@ def once(settings: Settings, keep: timedelta) -> int:
             for words in done.damaged:
                 print(f"damaged: {words}")
             damaged += len(done.damaged)
+    except sa.exc.DBAPIError as error:
+        hidden = sa.make_url(url).set(query={}).render_as_string(hide_password=True)
+        raise EvidenceError(f"{hidden}: {error.orig}") from None
     finally:
-        store.close()
+        if store is not None:
+            store.close()
     return 1 if damaged else 0
 
 

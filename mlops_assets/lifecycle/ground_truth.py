@@ -91,8 +91,8 @@ class FeedbackLog:
         """
         label = decode(document)
         return {
-            "prediction_id": rows.indexed(label.prediction_id),
-            "unit": rows.indexed(label.unit),
+            "prediction_id": label.prediction_id and rows.indexed(label.prediction_id),
+            "unit": label.unit and rows.indexed(label.unit),
             "at": None if label.at is None else rows.microseconds(label.at),
             "logged_at": rows.microseconds(label.logged_at),
             "document": document.decode("ascii"),
@@ -126,8 +126,8 @@ class FeedbackLog:
         if not wanted:
             return {}
         if name is _id:
-            low, high = rows.indexed(min(wanted)), rows.indexed(max(wanted))
-            condition = rows.Condition("prediction_id", low, high, closed=True)
+            ids = [rows.indexed(each) for each in wanted]  # escapes sort otherwise than letters
+            condition = rows.Condition("prediction_id", min(ids), max(ids), closed=True)
         else:
             times = [at for _, at in wanted]
             condition = rows.Condition("at", min(times), max(times), closed=True)

@@ -1,7 +1,6 @@
 """A label: what turned out to be true of one prediction."""
 
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,8 +52,8 @@ class Label:
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
                 raise ValueError(f"{name}: {moment.isoformat()} has no offset from UTC")
-        if isinstance(self.value, float | int) and not math.isfinite(self.value):
-            raise ValueError(f"value: {self.value} is not finite")
+        if isinstance(self.value, float | int):
+            _refuse_not_finite(self.value)
 
 
 def impossible(value: Any, task: str) -> str | None:
@@ -150,10 +149,15 @@ def _value(value: Any) -> Value:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int | float):
-        if not abs(value) <= LARGEST:
-            raise ValueError(f"value: {value} is not finite")
+        _refuse_not_finite(value)
         return value
     raise ValueError(f"value: a number or a list of item ids, not {value!r}")
+
+
+def _refuse_not_finite(value: float) -> None:
+    # Not math.isfinite, which raises for an integer that no float can hold.
+    if not abs(value) <= LARGEST:
+        raise ValueError("value: the number is not finite")
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str | None:

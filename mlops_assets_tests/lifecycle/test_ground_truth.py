@@ -82,13 +82,15 @@ def test_two_labels_of_one_moment_lead_to_none_until_a_newer_one_comes(log, move
     assert log.known("fraud", asked).by_prediction == {IDS[0]: 0, IDS[1]: 1}
 
 
-@pytest.mark.parametrize("odd", ["süd\0", "x" * 5000, "\ud800", "\\N"])
+@pytest.mark.parametrize("odd", ["süd\0", "x" * 5000, "\ud800", "\\N", "é"])
 def test_ids_and_units_of_any_text_meet(log, move, odd):
     log.append([label(1, prediction_id=odd), label(0, unit=odd, at=NOON)])
+    log.append([label(2, prediction_id="z"), label(2, prediction_id="0")])
     log.append([label(5, prediction_id=odd + "!"), label(5, unit=odd + "!", at=NOON)])
     move(log)
-    known = log.known("fraud", [record(prediction_id=odd, unit=odd), record()])
-    assert known.by_prediction == {odd: 1}
+    asked = [record(prediction_id=odd, unit=odd), record(), record(prediction_id="z")]
+    known = log.known("fraud", asked)
+    assert known.by_prediction == {odd: 1, "z": 2}
     assert list(known.by_place.values()) == [0]
 
 
@@ -134,7 +136,7 @@ def test_label_from_the_types_of_json():
         ({"prediction_id": "p"}, "value: a number or a list of item ids, not None"),
         ({"prediction_id": "p", "value": "yes"}, "value: a number or a list"),
         ({"prediction_id": "p", "value": {"a": 1}}, "value: a number or a list"),
-        ({"prediction_id": "p", "value": float("nan")}, "value: nan is not finite"),
+        ({"prediction_id": "p", "value": float("nan")}, "value: the number is not finite"),
         ({"prediction_id": "p", "value": float("inf")}, "not finite"),
         ({"prediction_id": "p", "value": 10**400}, "not finite"),
         ({"prediction_id": "p", "value": [1.5]}, "an item id is text or a whole number, not 1.5"),
@@ -240,7 +242,7 @@ def test_file_that_comes_twice_changes_nothing(given, tmp_path):
     ("text", "words"),
     [
         ("prediction_id,value\np1,1\np2,yes\n", "labels.csv, line 3: value: a number or a list"),
-        ("prediction_id,value\np1,1\np2,NaN\n", "line 3: value: nan is not finite"),
+        ("prediction_id,value\np1,1\np2,NaN\n", "line 3: value: the number is not finite"),
         ("prediction_id,value\np1,1\np2\n", "line 3: not 2 fields"),
         ("prediction_id,value\np1,1\np2,1,1\n", "line 3: not 2 fields"),
         ("prediction_id,label\np1,1\n", "line 2: unknown field 'label'"),

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -174,6 +175,17 @@ def test_deleted_segment_is_replaced(log):
     segments(log)[0].unlink()
     log.append([record()])
     assert len(log.read("fraud").records) == 1
+
+
+@pytest.mark.parametrize("durability", ["write", "group_commit"])
+def test_deleted_folder_is_made_again(tmp_path, durability):
+    log = PredictionLog(tmp_path / "log", durability=durability, sync_seconds=0)
+    for _ in range(3):
+        log.append([record()])
+        shutil.rmtree(tmp_path / "log")
+    log.append([record()])
+    assert len(log.read("fraud").records) == 1
+    log.close()
 
 
 def test_prediction_ids_sort_by_time():

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,6 +24,7 @@ from mlops_assets.lifecycle.prediction_log.compaction import compact
 from mlops_assets.lifecycle.prediction_log.reading import default_database
 from mlops_assets.lifecycle.prediction_log.store import LogStore
 from mlops_assets.lifecycle.prediction_log.tables import METADATA
+from mlops_assets_tests.harness import free_port
 from mlops_assets_tests.lifecycle.test_prediction_log import HOUR, NOON, record, segments
 
 KEEP = timedelta(days=1)
@@ -405,3 +408,30 @@ def test_command_fails_on_a_damaged_segment(tmp_path, monkeypatch, capsys):
 def test_command_knows_a_duration(capsys):
     assert cli.main(["compact", "--keep", "soon"]) == 1
     assert "--keep: 'soon' is not a duration" in capsys.readouterr().err
+
+
+def test_command_names_a_database_that_is_away_without_its_password(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path))
+    nobody = f"127.0.0.1:{free_port()}"
+    url = f"postgresql+psycopg2://me:secret@{nobody}/log"
+    monkeypatch.setenv("MLOPS_LOG_DATABASE_URL", url)
+    assert cli.main(["compact"]) == 1
+    said = capsys.readouterr().err
+    assert nobody in said
+    assert "refused" in said
+    assert "secret" not in said
+
+
+def test_command_goes_on_until_it_is_stopped(tmp_path):
+    log = PredictionLog(tmp_path / "prediction_log")
+    command = [sys.executable, "-m", "mlops_assets.cli", "compact", "--every", "0.02"]
+    environment = {**os.environ, "MLOPS_HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(2):
+            log.append([record()])
+            while "1 stored" not in process.stdout.readline():
+                assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 0
+    log.close()

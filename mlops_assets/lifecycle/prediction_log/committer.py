@@ -1,8 +1,10 @@
 """fsync by a thread: one for all appends that wait, or one an interval."""
 
+import errno
 import os
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 # It leaves out times that nobody reads; macOS has only the other.
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -23,10 +25,16 @@ class Committer:
         self._news = threading.Condition()
         self._dirty: set[int] = set()
         self._retired: set[int] = set()
+        self._folders: set[Path] = set()
         self._waiting: list[Future[None]] = []
         self._unreported: OSError | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
+
+    def named(self, *folders: Path) -> None:
+        """Say that folders have new names in them, to be synced before what is written next."""
+        with self._news:
+            self._folders.update(folders)
 
     def written(self, descriptor: int) -> None:
         """Say that a descriptor was written to, and go on."""
@@ -87,14 +95,27 @@ class Committer:
                     self._news.wait_for(lambda: self._waiting or self._stopping, self.interval)
                 dirty, self._dirty = self._dirty, set()
                 retired, self._retired = self._retired, set()
+                folders, self._folders = self._folders, set()
                 waiting, self._waiting = self._waiting, []
                 stopping = self._stopping
-            self._sync_all(dirty, retired, waiting)
+            self._sync_all(folders, dirty, retired, waiting)
             if stopping and not (self._dirty or self._retired or self._waiting):
                 return
 
-    def _sync_all(self, dirty: set[int], retired: set[int], waiting: "list[Future[None]]") -> None:
+    def _sync_all(
+        self,
+        folders: set[Path],
+        dirty: set[int],
+        retired: set[int],
+        waiting: "list[Future[None]]",
+    ) -> None:
         error = None
+        for folder in folders:
+            try:
+                _sync_folder(folder)
+            except OSError as failure:
+                error = failure
+                self.named(folder)
         for descriptor in dirty | retired:
             try:
                 _sync(descriptor)
@@ -112,3 +133,18 @@ class Committer:
                 done.set_result(None)
             else:
                 done.set_exception(error)
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return  # someone deleted it, names and all
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems know no such thing, and write names at once.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)

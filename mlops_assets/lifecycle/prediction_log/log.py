@@ -101,11 +101,11 @@ class PredictionLog:
         record = decode(document)
         return {
             "prediction_id": rows.indexed(record.prediction_id),
-            "unit": rows.indexed(record.unit),
+            "unit": record.unit and rows.indexed(record.unit),
             "at": rows.microseconds(record.at),
             "logged_at": rows.microseconds(record.logged_at),
             "version": record.version,
-            "variant": record.variant,
+            "variant": rows.indexed(record.variant),
             "status": record.status,
             "document": document.decode("ascii"),
         }

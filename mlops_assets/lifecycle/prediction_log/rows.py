@@ -43,8 +43,6 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def indexed(text: str | None) -> str | None:
+def indexed(text: str) -> str:
     """Text as its column holds it: what no database takes is escaped, what is long is cut."""
-    if text is None:
-        return None
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text[:INDEXED])[:INDEXED]

@@ -129,8 +129,7 @@ class SegmentWriter:
                 # Before it was locked, a compactor could take it for a closed one and delete it.
                 if os.fstat(descriptor).st_nlink:
                     # A file whose name is not on the disk is lost with the power, synced or not.
-                    for place in (folder, folder.parent):
-                        _sync_folder(place)
+                    self._committer.named(folder, folder.parent)
                     return descriptor
             except OSError:
                 os.close(descriptor)
@@ -141,14 +140,6 @@ class SegmentWriter:
         descriptor = self._open.pop(model)
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         self._committer.retire(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def model_folder(folder: Path, model: str) -> Path:
