@@ -48,10 +48,16 @@ def signer(settings: Settings) -> "Ed25519PrivateKey":
     Raises
     ------
     ArtifactError
-        Where there is none, as on a server that only verifies.
+        Where there is none, as on a server that only verifies, or one that nobody here trusts.
     """
     if settings.signing_key is not None:
-        return read_private(settings.signing_key)
+        key = read_private(settings.signing_key)
+        if key_id(key.public_key()) not in verifiers(settings):
+            raise ArtifactError(
+                f"the public half of {settings.signing_key} is not among MLOPS_VERIFY_KEYS: what "
+                "it signs would be refused"
+            )
+        return key
     if settings.verify_keys:
         raise ArtifactError(
             "no version can be made here: MLOPS_VERIFY_KEYS is set and MLOPS_SIGNING_KEY is not"

@@ -193,6 +193,13 @@ def test_a_server_verifies_without_a_private_key_and_makes_none(home, tmp_path, 
     assert not (home / "keys").exists()
 
 
+def test_nothing_is_signed_with_a_key_that_is_not_trusted_here(settings, tmp_path):
+    make_pair(tmp_path / "mine.pem")
+    theirs = make_pair(tmp_path / "theirs.pem")
+    with pytest.raises(ArtifactError, match=r"mine\.pem is not among MLOPS_VERIFY_KEYS"):
+        signer(replace(settings, signing_key=tmp_path / "mine.pem", verify_keys=(theirs,)))
+
+
 def test_the_command_makes_a_pair_for_the_environment_and_overwrites_none(
     home, tmp_path, monkeypatch, capsys
 ):
