@@ -1,0 +1,70 @@
+"""Linear models: coefficients, intercept and link."""
+
+from typing import Any
+
+import numpy as np
+
+from mlops_assets.lifecycle.packed.errors import NotPackable
+from mlops_assets.lifecycle.packed.packers.columns import Columns
+from mlops_assets.lifecycle.packed.packers.registry import Predictor, predictor
+from mlops_assets.lifecycle.packed.plan import Option
+
+BINARY, MULTICLASS = "binary_classification", "multiclass_classification"
+REGRESSIONS = ("regression", "count_regression")
+GLM_LINKS = {"IdentityLink": "identity", "LogLink": "log"}
+
+
+@predictor(
+    "sklearn.linear_model._base.LinearRegression",
+    "sklearn.linear_model._ridge.Ridge",
+    "sklearn.linear_model._coordinate_descent.Lasso",
+    "sklearn.linear_model._coordinate_descent.ElasticNet",
+)
+def least_squares(estimator: Any, columns: Columns, task: str) -> Predictor:
+    """The linear predictor itself."""
+    check_task(estimator, task, REGRESSIONS)
+    return _linear(estimator, columns, "identity")
+
+
+@predictor(
+    "sklearn.linear_model._glm.glm.PoissonRegressor",
+    "sklearn.linear_model._glm.glm.GammaRegressor",
+    "sklearn.linear_model._glm.glm.TweedieRegressor",
+)
+def generalized(estimator: Any, columns: Columns, task: str) -> Predictor:
+    """A generalized linear model, whose link is that of its loss."""
+    check_task(estimator, task, REGRESSIONS)
+    link = type(estimator._base_loss.link).__name__
+    if link not in GLM_LINKS:
+        raise NotPackable(f"{type(estimator).__name__} with a {link} can't be packed")
+    return _linear(estimator, columns, GLM_LINKS[link])
+
+
+@predictor("sklearn.linear_model._logistic.LogisticRegression")
+def logistic(estimator: Any, columns: Columns, task: str) -> Predictor:
+    """Binary or multinomial logistic regression."""
+    classes = len(estimator.classes_)
+    check_task(estimator, task, (BINARY,) if classes == 2 else (MULTICLASS,))
+    return _linear(estimator, columns, "logit" if classes == 2 else "multinomial_logit")
+
+
+def check_task(estimator: Any, task: str, possible: tuple[str, ...]) -> None:
+    """Refuse an estimator that does not answer what the task asks."""
+    if task not in possible:
+        raise NotPackable(f"this {type(estimator).__name__} does not make a {task}")
+
+
+def _linear(estimator: Any, columns: Columns, link: str) -> Predictor:
+    name = type(estimator).__name__
+    coef, intercept = np.asarray(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    if coef.dtype != np.float64:
+        raise NotPackable(f"the {name} was fitted in {coef.dtype}")
+    # As it is in memory: BLAS may go another way through a transposed matrix.
+    coef = coef.reshape(1, -1) if coef.ndim == 1 else coef
+    coef = np.ascontiguousarray(coef) if columns.sparse else coef
+    outputs = len(coef)
+    if (outputs > 1) != (link == "multinomial_logit"):
+        raise NotPackable(f"the {name} answers {outputs} numbers a row")
+    whole = np.broadcast_to(intercept.astype(np.float64), (outputs,)).copy()
+    options: dict[str, Option] = {"link": link, "sparse": columns.sparse}
+    return Predictor("linear", {"coef": coef, "intercept": whole}, options, columns)
