@@ -43,10 +43,10 @@ def _values(model: "PackedModel", place: int, column: "pd.Series") -> list[Any]:
         return [True, False]
     if kind == "text":
         missing = [None] if column.isna().any() else []
-        return [*_spread(model.features[place].words, 50), *UNSEEN, *missing]
+        return [*spread(model.features[place].words, 50), *UNSEEN, *missing]
     known = [
-        *_spread(np.unique(column.dropna().to_numpy()), SEEN),
-        *_spread(np.unique(thresholds(model, place)), THRESHOLDS),
+        *spread(np.unique(column.dropna().to_numpy()), SEEN),
+        *spread(np.unique(thresholds(model, place)), THRESHOLDS),
     ]
     if column.dtype.kind == "f":
         near = [float(value) for number in known for value in _neighbours(float(number))]
@@ -83,7 +83,7 @@ def _neighbours(number: float) -> list[float]:
         ]
 
 
-def _spread(values, most: int) -> list:
+def spread(values, most: int) -> list:
     """At most ``most`` of the values, evenly spread, both ends included."""
     places = np.unique(np.linspace(0, len(values) - 1, min(len(values), most)).astype(int))
     return [values[place] for place in places]

@@ -39,6 +39,12 @@ def check_within(name: str, numbers: np.ndarray, end: int) -> None:
         raise Crafted(f"a {name} is not between 0 and {end - 1}")
 
 
+def check_finite(name: str, numbers: np.ndarray) -> None:
+    """Refuse NaN and infinity."""
+    if not np.isfinite(numbers).all():
+        raise Crafted(f"a {name} is not finite")
+
+
 def check_c_order(**arrays: np.ndarray) -> None:
     """Refuse a layout that compiled code was not compiled for."""
     for name, array in arrays.items():

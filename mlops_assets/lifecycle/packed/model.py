@@ -108,7 +108,13 @@ class PackedModel:
         ------
         RowRefused
             For a row that the estimator would refuse.
+        ValueError
+            For a matrix of another width.
         """
+        # Compiled code does not look where a matrix ends.
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.features):
+            raise ValueError(f"{len(self.features)} features are asked, got {matrix.shape}")
+        matrix = np.ascontiguousarray(matrix, np.float64)
         for step in self.steps:
             matrix = step(matrix)
         return matrix[:, 0] if self._one_output else matrix

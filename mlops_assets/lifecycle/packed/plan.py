@@ -124,12 +124,11 @@ def read_array(folder: Path, name: str) -> np.ndarray:
     file = folder / name
     _check_plain(file)
     try:
-        # Mapping first: a header that claims terabytes fails here, before memory is asked for.
-        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        # Never a pickle or an archive, unlike np.load. And mapped before anything is copied: a
+        # header that claims terabytes fails here, not when memory is asked for.
+        mapped = np.lib.format.open_memmap(file, mode="r")
     except UNREADABLE as error:
         raise ArtifactError(f"{file} can't be read as an array: {error}") from error
-    if not isinstance(mapped, np.memmap):
-        raise ArtifactError(f"{file} can't be read as an array: it is an archive")
     array = mapped.view(np.ndarray) if mapped.nbytes >= MAPPED_BYTES else mapped.copy(order="K")
     array = np.asarray(array)
     array.flags.writeable = False

@@ -11,6 +11,7 @@ from mlops_assets.lifecycle.packed.checks import (
     Declared,
     check_c_order,
     check_declared,
+    check_finite,
     check_within,
 )
 from mlops_assets.lifecycle.packed.plan import Option
@@ -99,9 +100,8 @@ class Recommender(ABC):
             raise Crafted("what the units have is not all there")
         if len(self.popularity) != len(self.items):
             raise Crafted(f"{len(self.popularity)} popularities of {len(self.items)} items")
-        for name in ("data", "popularity"):
-            if not np.isfinite(arrays[name]).all():
-                raise Crafted(f"{name} holds a number that is not finite")
+        check_finite("weight", self.data)
+        check_finite("popularity", self.popularity)
 
 
 class PackedEase(Recommender):
@@ -116,8 +116,7 @@ class PackedEase(Recommender):
         check_c_order(weights=self.weights)
         if self.weights.shape != (len(self.items), len(self.items)):
             raise Crafted(f"weights of shape {self.weights.shape} for {len(self.items)} items")
-        if not np.isfinite(self.weights).all():
-            raise Crafted("the weights hold a number that is not finite")
+        check_finite("weight", self.weights)
 
     def _scores(self, start, end, k):
         if start == end:

@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.packed.checks import (
     Declared,
     check_c_order,
     check_declared,
+    check_finite,
     check_within,
 )
 from mlops_assets.lifecycle.packed.errors import RowRefused
@@ -82,9 +83,12 @@ class ColumnsStep(Step):
         count = len(self.operations)
         check_within("source", self.source, self.width)
         check_within("first", self.first, count + 1)
-        if len(self.first) != len(self.source) + 1 or np.any(np.diff(self.first) < 0):
+        ends = self.first
+        if len(ends) != len(self.source) + 1 or ends[0] != 0 or np.any(np.diff(ends) < 0):
             raise Crafted("the operations of the columns are not in order")
         check_within("code", self.operations["code"], kernels.OPERATIONS)
+        check_finite("operand", self.operations["a"])
+        check_finite("operand", self.operations["b"])
         reads = self.operations[self.operations["code"] >= kernels.FIND]
         reads = reads[reads["code"] <= kernels.LOOKUP]
         start, size = reads["start"].astype(np.int64), reads["size"].astype(np.int64)
@@ -130,6 +134,8 @@ class LinearStep(Step):
         outputs, features = self.coef.shape
         if features != self.width or len(self.intercept) != outputs:
             raise Crafted(f"coefficients of shape {self.coef.shape} for {self.width} columns")
+        check_finite("coefficient", self.coef)
+        check_finite("intercept", self.intercept)
         self._transposed = self.coef.T
         self._finish = links.find(self.link, outputs)
         return outputs
@@ -171,6 +177,7 @@ class ForestStep(Step):
         check_c_order(values=self.values)
         leaves = _check_trees(self.nodes, self.roots, self.width)
         outputs = self.values.shape[1]
+        check_finite("value", self.values)
         if outputs > 1:
             check_within("leaf", leaves["right"], len(self.values))
         return outputs
@@ -205,6 +212,7 @@ class BoostingStep(Step):
     def _check(self) -> int:
         check_c_order(sets=self.sets, known=self.known)
         _check_trees(self.nodes, self.roots, self.width)
+        check_finite("baseline", self.baseline)
         words = kernels.SET_WORDS
         if self.sets.shape[1] != words or self.known.shape != (self.width, words):
             raise Crafted(f"sets of shape {self.sets.shape}, {self.known.shape}")
@@ -251,4 +259,8 @@ def _check_trees(nodes: np.ndarray, roots: np.ndarray, width: int) -> np.ndarray
         check_within(child, splits[child], len(nodes))
         if np.any(splits[child] <= places):
             raise Crafted(f"a {child} child comes before its parent")
+    # Infinite thresholds part missing values from all others.
+    if np.isnan(splits["number"]).any():
+        raise Crafted("a threshold is NaN")
+    check_finite("leaf", nodes["number"][~is_split])
     return nodes[~is_split]

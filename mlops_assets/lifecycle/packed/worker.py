@@ -67,7 +67,10 @@ def convert_in_process(
     # Beside the version, so that the move at the end is one rename.
     with TemporaryDirectory(prefix=".packing-", dir=version_folder.parent) as name:
         private = Path(name)
-        hold_out.to_parquet(private / HOLD_OUT_FILE, index=False)
+        try:
+            hold_out.to_parquet(private / HOLD_OUT_FILE, index=False)
+        except (TypeError, ValueError) as error:
+            return f"the hold-out can't be handed over as Parquet: {error}"
         reason = _run(version_folder, private, trusted, seconds)
         if reason is not None:
             return reason
