@@ -36,6 +36,8 @@ from mlops_assets_tests.lifecycle.packed_models import (
     target,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*failed to converge")
+
 
 class Louder(LogisticRegression):
     """Answers otherwise than its parent."""
@@ -193,6 +195,16 @@ def test_text_that_json_would_send_otherwise_is_no_proof(strange, tmp_path):
     frame.loc[3, "plan"] = strange
     with pytest.raises(NotPackable, match=f"'plan' holds {strange}"):
         prove(tmp_path / "packed", estimator, frame[ALL], BINARY)
+
+
+def test_a_product_that_threads_would_share_is_refused(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(60, 1000))).rename(columns=str)
+    few = LogisticRegression(max_iter=5).fit(frame, np.arange(60) % 9)
+    pack(few, features_of(frame), MULTICLASS, tmp_path / "few")
+    many = LogisticRegression(max_iter=5).fit(frame, np.arange(60) % 10)
+    with pytest.raises(NotPackable, match="10000 coefficients"):
+        pack(many, features_of(frame), MULTICLASS, tmp_path / "many")
 
 
 def test_nothing_is_proved_on_no_rows(tmp_path):

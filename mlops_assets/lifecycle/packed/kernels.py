@@ -256,6 +256,30 @@ def expit(matrix):
 
 
 @_compiled
+def subtract_largest(matrix):
+    """Subtract from each row its largest number, in place; NaN is larger than any."""
+    for i in range(matrix.shape[0]):
+        largest = matrix[i, 0]
+        for j in range(1, matrix.shape[1]):
+            x = matrix[i, j]
+            if x > largest or math.isnan(x):
+                largest = x
+        for j in range(matrix.shape[1]):
+            matrix[i, j] -= largest
+
+
+@_compiled
+def divide_by_sum(matrix):
+    """Divide each row by its sum, added from left to right, in place."""
+    for i in range(matrix.shape[0]):
+        total = 0.0
+        for j in range(matrix.shape[1]):
+            total += matrix[i, j]
+        for j in range(matrix.shape[1]):
+            matrix[i, j] /= total
+
+
+@_compiled
 def add_weighted_rows(weights, data, indices, start, end, out):
     """``out += data[h] * weights[indices[h]]`` for h from start to end, in float32."""
     for h in range(start, end):

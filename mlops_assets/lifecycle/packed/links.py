@@ -9,6 +9,9 @@ from mlops_assets.lifecycle.packed.checks import Crafted
 
 Link = Callable[[np.ndarray], np.ndarray]
 
+# From so many numbers on, numpy adds them in several sums at once.
+PAIRWISE = 8
+
 
 def identity(raw: np.ndarray) -> np.ndarray:
     """The raw prediction itself."""
@@ -34,6 +37,11 @@ def half_logit(raw: np.ndarray) -> np.ndarray:
 
 def multinomial_logit(raw: np.ndarray) -> np.ndarray:
     """The softmax, in scikit-learn's order of operations."""
+    if raw.shape[1] < PAIRWISE:
+        kernels.subtract_largest(raw)
+        np.exp(raw, out=raw)
+        kernels.divide_by_sum(raw)
+        return raw
     raw -= np.maximum.reduce(raw, axis=1, keepdims=True)
     np.exp(raw, out=raw)
     raw /= np.add.reduce(raw, axis=1, keepdims=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK = 10_000
 # Rows asked alone: some of those that agree in the batch, and those that don't, up to a limit.
-ALONE_ANYWAY = 32
+ALONE_ANYWAY = 16
 ALONE_AT_MOST = 5_000
 CLOSE = 1e-9
 RANKED = (1, 10, 100)

@@ -41,8 +41,8 @@ def convert_in_process(
     ----------
     version_folder : Path
         With the version's skops file and ``serving.json``, verified.
-    hold_out : DataFrame of shape (n, n_features)
-        The features of the hold-out, in the order of ``serving.json``.
+    hold_out : DataFrame
+        With the features that ``serving.json`` names; other columns are left aside.
     trusted : tuple of str
         Classes trusted beyond the platform's list.
     seconds : float
@@ -58,6 +58,7 @@ def convert_in_process(
     ArtifactError
         When the version is packed already.
     """
+    from mlops_assets.lifecycle.artifact import read_serving
     from mlops_assets.lifecycle.packed.plan import PROOF_FILE
     from mlops_assets.lifecycle.packed.proving import Proof
 
@@ -67,8 +68,9 @@ def convert_in_process(
     # Beside the version, so that the move at the end is one rename.
     with TemporaryDirectory(prefix=".packing-", dir=version_folder.parent) as name:
         private = Path(name)
+        asked = hold_out[[feature.name for feature in read_serving(version_folder).features]]
         try:
-            hold_out.to_parquet(private / HOLD_OUT_FILE, index=False)
+            asked.to_parquet(private / HOLD_OUT_FILE, index=False)
         except (TypeError, ValueError) as error:
             return f"the hold-out can't be handed over as Parquet: {error}"
         reason = _run(version_folder, private, trusted, seconds)
@@ -126,9 +128,8 @@ def main(version: Path, private: Path, trusted: tuple[str, ...]) -> int:
     estimator = load_estimator(version, trusted)
     hold_out = pd.read_parquet(private / HOLD_OUT_FILE)
     try:
-        asked = hold_out[[feature.name for feature in serving.features]]
         pack(estimator, serving.features, serving.task, made)
-        proof = prove(made, estimator, asked, serving.task)
+        proof = prove(made, estimator, hold_out, serving.task)
     except NotPackable as error:
         shutil.rmtree(made, ignore_errors=True)
         (private / REASON_FILE).write_text(str(error), "utf-8")

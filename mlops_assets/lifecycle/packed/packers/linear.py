@@ -11,6 +11,8 @@ from mlops_assets.lifecycle.packed.plan import Option
 
 BINARY, MULTICLASS = "binary_classification", "multiclass_classification"
 REGRESSIONS = ("regression", "count_regression")
+# OpenBLAS divides larger products of a row and a matrix among threads (interface/gemv.c).
+MOST_COEFFICIENTS = 9215
 GLM_LINKS = {"IdentityLink": "identity", "LogLink": "log"}
 
 
@@ -59,6 +61,11 @@ def _linear(estimator: Any, columns: Columns, link: str) -> Predictor:
     coef, intercept = np.asarray(estimator.coef_), np.atleast_1d(estimator.intercept_)
     if coef.dtype != np.float64:
         raise NotPackable(f"the {name} was fitted in {coef.dtype}")
+    if not columns.sparse and coef.size > MOST_COEFFICIENTS:
+        raise NotPackable(
+            f"the {name} has {coef.size} coefficients, and beyond {MOST_COEFFICIENTS} the order in "
+            "which BLAS adds depends on its threads"
+        )
     # As it is in memory: BLAS may go another way through a transposed matrix.
     coef = coef.reshape(1, -1) if coef.ndim == 1 else coef
     coef = np.ascontiguousarray(coef) if columns.sparse else coef
