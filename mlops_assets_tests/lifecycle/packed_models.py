@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder
 
 from mlops_assets.lifecycle.artifact import Feature
 from mlops_assets.lifecycle.packed.model import PackedModel
@@ -71,3 +73,13 @@ def asked_alone(estimator, frame: pd.DataFrame, task: str) -> np.ndarray:
 def bits(scores: np.ndarray) -> list:
     """Floats as whole numbers, equal only where every bit is."""
     return np.ascontiguousarray(scores, dtype=np.float64).view(np.int64).tolist()
+
+
+def encoded():
+    """What ``lifecycle.training`` puts in front of an estimator that gets text."""
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=5, sparse_output=False
+    )
+    return make_column_transformer(
+        (encoder, ["region", "plan"]), remainder="passthrough", verbose_feature_names_out=False
+    )

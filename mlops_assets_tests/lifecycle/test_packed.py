@@ -44,6 +44,7 @@ from mlops_assets_tests.lifecycle.packed_models import (
     WHOLE,
     asked_alone,
     bits,
+    encoded,
     packed,
     people,
     target,
@@ -62,16 +63,6 @@ def one_thread():
     """Boosting takes ten times as long with threads that share their cores."""
     with threadpool_limits(1):
         yield
-
-
-def encoded():
-    """What ``lifecycle.training`` puts in front of an estimator that gets text."""
-    encoder = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", max_categories=5, sparse_output=False
-    )
-    return make_column_transformer(
-        (encoder, ["region", "plan"]), remainder="passthrough", verbose_feature_names_out=False
-    )
 
 
 def prepared():

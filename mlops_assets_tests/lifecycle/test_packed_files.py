@@ -22,11 +22,11 @@ from mlops_assets_tests.lifecycle.packed_models import (
     MULTICLASS,
     NUMBERS,
     WHOLE,
+    encoded,
     packed,
     people,
     target,
 )
-from mlops_assets_tests.lifecycle.test_packed import encoded
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,12 @@ from mlops_assets_tests.lifecycle.packed_models import (
     WHOLE,
     asked_alone,
     bits,
+    encoded,
     features_of,
     people,
     target,
     values_of,
 )
-from mlops_assets_tests.lifecycle.test_packed import encoded
 
 SERVER = """
 import json, sys

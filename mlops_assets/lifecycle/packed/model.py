@@ -9,14 +9,10 @@ import numpy as np
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.packed import plan as plans
 from mlops_assets.lifecycle.packed.checks import Crafted
+from mlops_assets.lifecycle.packed.outputs import MULTICLASS, ONE_OUTPUT, RANKING
 from mlops_assets.lifecycle.packed.plan import PlannedFeature
 from mlops_assets.lifecycle.packed.recommenders import RECOMMENDERS, Recommender
 from mlops_assets.lifecycle.packed.steps import STEPS, Step
-
-# One answer a row is asked of these, one for each class of the third.
-ONE_OUTPUT = ("binary_classification", "regression", "count_regression")
-MULTICLASS = "multiclass_classification"
-RANKING = "ranking"
 
 UNKNOWN = -1.0
 

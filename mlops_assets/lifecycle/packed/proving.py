@@ -2,8 +2,10 @@
 
 A packed model gives every row what the estimator gives that row alone. Asking an estimator row by
 row takes hours where one batch takes seconds, so the batch is asked first, and a row whose bits
-differ there is asked alone. That happens with linear models only: BLAS adds up one row in another
-order than many, and 20 to 80 % of the rows differ in their last bit from one batch to another.
+differ there is asked alone. No tree differs. Linear models do: BLAS adds one row up in another
+order than many, and in 20 to 80 % of the rows the last bit depends on the batch. So does
+HistGradientBoosting from eight classes on, whose softmax numpy adds up by columns in a batch and in
+pairs in one row.
 """
 
 import warnings
@@ -17,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from mlops_assets.lifecycle.packed import adversary
 from mlops_assets.lifecycle.packed.adversary import spread
 from mlops_assets.lifecycle.packed.errors import NotPackable, RowRefused
-from mlops_assets.lifecycle.packed.model import RANKING, PackedModel
+from mlops_assets.lifecycle.packed.model import PackedModel
+from mlops_assets.lifecycle.packed.outputs import RANKING
 from mlops_assets.lifecycle.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -133,12 +136,12 @@ class _Comparison:
         try:
             expected = self.task.scores(self.estimator, frame)
         except ValueError as error:
-            raise NotPackable(f"the estimator does not answer its own hold-out: {error}") from error
+            raise NotPackable(f"the estimator refuses a {what}: {error}") from error
         matrix = self.model.encode(json_rows(self.model, frame))
         try:
             found = self.model.scores(matrix)
         except RowRefused as error:
-            raise NotPackable(f"the arrays refuse what the estimator answers: {error}") from error
+            raise NotPackable(f"the arrays refuse a {what}: {error}") from error
         if found.shape != expected.shape or expected.dtype != np.float64:
             raise NotPackable(
                 f"the estimator answers {expected.dtype} of shape {expected.shape}, the arrays "

@@ -24,7 +24,6 @@ HOLD_OUT_FILE = "hold_out.parquet"
 REASON_FILE = "reason.txt"
 SECONDS = 600.0
 NOT_PACKABLE = 3
-KEPT_VARIABLES = ("HOME", "LANG", "NUMBA_CACHE_DIR", "PATH", "TMPDIR")
 
 
 def convert_in_process(
@@ -107,10 +106,9 @@ def _run(version: Path, private: Path, trusted: tuple[str, ...], seconds: float)
 
 def _environment() -> dict[str, str]:
     # One thread: what threads add up comes out in any order, and the cores are the training's.
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**kept, **one_thread, "PYTHONPATH": path}
+    return {**os.environ, **one_thread, "PYTHONPATH": path}
 
 
 def main(version: Path, private: Path, trusted: tuple[str, ...]) -> int:

@@ -8,13 +8,12 @@ from mlops_assets.lifecycle.packed import kernels
 from mlops_assets.lifecycle.packed.errors import NotPackable
 from mlops_assets.lifecycle.packed.packers.columns import Columns
 from mlops_assets.lifecycle.packed.packers.forests import tree_nodes
-from mlops_assets.lifecycle.packed.packers.linear import (
-    BINARY,
-    MULTICLASS,
-    REGRESSIONS,
+from mlops_assets.lifecycle.packed.packers.registry import (
+    Predictor,
     check_task,
+    predictor,
+    transform,
 )
-from mlops_assets.lifecycle.packed.packers.registry import Predictor, predictor, transform
 
 LINKS = {
     "IdentityLink": "identity",
@@ -31,7 +30,7 @@ LINKS = {
 )
 def histogram(estimator: Any, columns: Columns, task: str) -> Predictor:
     """HistGradientBoosting, categorical splits and missing values included."""
-    _check_task(estimator, task)
+    check_task(estimator, task)
     if columns.sparse:
         raise NotPackable("HistGradientBoosting gets a sparse matrix")
     if estimator._preprocessor is not None:
@@ -66,7 +65,7 @@ def histogram(estimator: Any, columns: Columns, task: str) -> Predictor:
 )
 def classic(estimator: Any, columns: Columns, task: str) -> Predictor:
     """GradientBoosting with an initial prediction that is a constant."""
-    _check_task(estimator, task)
+    check_task(estimator, task)
     kind = type(estimator.init_).__name__
     if estimator.init_ != "zero" and kind not in ("DummyClassifier", "DummyRegressor"):
         raise NotPackable(f"GradientBoosting that starts from a {kind} can't be packed")
@@ -93,14 +92,6 @@ def classic(estimator: Any, columns: Columns, task: str) -> Predictor:
         {"link": _link(estimator), "single": True},
         columns,
     )
-
-
-def _check_task(estimator: Any, task: str) -> None:
-    classes = getattr(estimator, "classes_", None)
-    if classes is None:
-        check_task(estimator, task, REGRESSIONS)
-    else:
-        check_task(estimator, task, (BINARY,) if len(classes) == 2 else (MULTICLASS,))
 
 
 def _link(estimator: Any) -> str:

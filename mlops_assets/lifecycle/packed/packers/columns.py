@@ -77,7 +77,7 @@ class Columns:
         """
         for column in self.columns:
             if column.kind == "text":
-                raise NotPackable(f"the {who} gets text (feature {column.source})")
+                raise NotPackable(f"the {who} gets text: feature number {column.source}")
         return self.columns
 
     @property

@@ -6,14 +6,9 @@ import numpy as np
 
 from mlops_assets.lifecycle.packed import kernels
 from mlops_assets.lifecycle.packed.errors import NotPackable
+from mlops_assets.lifecycle.packed.outputs import MULTICLASS
 from mlops_assets.lifecycle.packed.packers.columns import Columns
-from mlops_assets.lifecycle.packed.packers.linear import (
-    BINARY,
-    MULTICLASS,
-    REGRESSIONS,
-    check_task,
-)
-from mlops_assets.lifecycle.packed.packers.registry import Predictor, predictor
+from mlops_assets.lifecycle.packed.packers.registry import Predictor, check_task, predictor
 
 
 @predictor(
@@ -43,11 +38,7 @@ def _forest(
 ) -> Predictor:
     if estimator.n_outputs_ != 1:
         raise NotPackable(f"the {type(estimator).__name__} has {estimator.n_outputs_} outputs")
-    classes = getattr(estimator, "classes_", None)
-    if classes is None:
-        check_task(estimator, task, REGRESSIONS)
-    else:
-        check_task(estimator, task, (BINARY,) if len(classes) == 2 else (MULTICLASS,))
+    check_task(estimator, task)
     parts, values, first, leaves = [], [], 0, 0
     roots = []
     for fitted in trees:

@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.lifecycle.packed.errors import NotPackable
+from mlops_assets.lifecycle.packed.outputs import BINARY
 from mlops_assets.lifecycle.packed.packers.columns import Columns
-from mlops_assets.lifecycle.packed.packers.registry import Predictor, predictor
+from mlops_assets.lifecycle.packed.packers.registry import Predictor, check_task, predictor
 from mlops_assets.lifecycle.packed.plan import Option
 
-BINARY, MULTICLASS = "binary_classification", "multiclass_classification"
-REGRESSIONS = ("regression", "count_regression")
 # OpenBLAS divides larger products of a row and a matrix among threads (interface/gemv.c).
 MOST_COEFFICIENTS = 9215
 GLM_LINKS = {"IdentityLink": "identity", "LogLink": "log"}
@@ -24,7 +23,7 @@ GLM_LINKS = {"IdentityLink": "identity", "LogLink": "log"}
 )
 def least_squares(estimator: Any, columns: Columns, task: str) -> Predictor:
     """The linear predictor itself."""
-    check_task(estimator, task, REGRESSIONS)
+    check_task(estimator, task)
     return _linear(estimator, columns, "identity")
 
 
@@ -35,7 +34,7 @@ def least_squares(estimator: Any, columns: Columns, task: str) -> Predictor:
 )
 def generalized(estimator: Any, columns: Columns, task: str) -> Predictor:
     """A generalized linear model, whose link is that of its loss."""
-    check_task(estimator, task, REGRESSIONS)
+    check_task(estimator, task)
     link = type(estimator._base_loss.link).__name__
     if link not in GLM_LINKS:
         raise NotPackable(f"{type(estimator).__name__} with a {link} can't be packed")
@@ -45,15 +44,8 @@ def generalized(estimator: Any, columns: Columns, task: str) -> Predictor:
 @predictor("sklearn.linear_model._logistic.LogisticRegression")
 def logistic(estimator: Any, columns: Columns, task: str) -> Predictor:
     """Binary or multinomial logistic regression."""
-    classes = len(estimator.classes_)
-    check_task(estimator, task, (BINARY,) if classes == 2 else (MULTICLASS,))
-    return _linear(estimator, columns, "logit" if classes == 2 else "multinomial_logit")
-
-
-def check_task(estimator: Any, task: str, possible: tuple[str, ...]) -> None:
-    """Refuse an estimator that does not answer what the task asks."""
-    if task not in possible:
-        raise NotPackable(f"this {type(estimator).__name__} does not make a {task}")
+    check_task(estimator, task)
+    return _linear(estimator, columns, "logit" if task == BINARY else "multinomial_logit")
 
 
 def _linear(estimator: Any, columns: Columns, link: str) -> Predictor:

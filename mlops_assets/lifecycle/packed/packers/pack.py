@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.packed import plan as plans
 from mlops_assets.lifecycle.packed.errors import NotPackable
+from mlops_assets.lifecycle.packed.outputs import RANKING
 from mlops_assets.lifecycle.packed.packers import (  # noqa: F401  each registers its classes
     boosting,
     forests,
@@ -19,8 +20,6 @@ from mlops_assets.lifecycle.packed.plan import Kind, PlannedFeature
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.artifact import Feature
-
-RANKING = "ranking"
 
 
 def pack(estimator: Any, features: "list[Feature]", task: str, folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.lifecycle.packed.errors import NotPackable
+from mlops_assets.lifecycle.packed.outputs import BINARY, MULTICLASS, REGRESSIONS
 from mlops_assets.lifecycle.packed.packers.columns import Columns
 from mlops_assets.lifecycle.packed.plan import Option
 
@@ -82,3 +83,17 @@ def predict(estimator: Any, columns: Columns, task: str) -> Predictor:
     if name not in PREDICTORS:
         raise NotPackable(f"{name} can't be packed")
     return PREDICTORS[name](estimator, columns, task)
+
+
+def check_task(estimator: Any, task: str) -> None:
+    """Refuse an estimator that does not answer what the task asks.
+
+    Raises
+    ------
+    NotPackable
+        For a task of another kind, or of another number of classes.
+    """
+    classes = getattr(estimator, "classes_", None)
+    possible = REGRESSIONS if classes is None else (BINARY,) if len(classes) == 2 else (MULTICLASS,)
+    if task not in possible:
+        raise NotPackable(f"this {type(estimator).__name__} does not make a {task}")
