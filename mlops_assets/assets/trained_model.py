@@ -133,6 +133,7 @@ def _metadata(platform: Platform, mlflow: MlflowResource, model: TrainedModel) -
         "training windows": ", ".join(model.training_windows),
         "fit seconds": display.number(model.metrics["fit_seconds"]),
         "digest": model.digest,
+        "plain arrays": model.packed,
         "git commit": model.git_commit,
         "parameters": display.table(["parameter", "value"], sorted(model.params.items())),
         "features": ", ".join(model.features),

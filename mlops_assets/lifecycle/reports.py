@@ -45,6 +45,7 @@ class TrainedModel(Report):
     metrics: dict[str, float]
     dagster_run_id: str
     created_at: datetime
+    packed: str = "no: not asked for"
 
 
 class MetricEstimate(Report):

@@ -152,6 +152,14 @@ class DeploymentPolicy(Declaration):
                 yield f"guardrails.{name} {problem}"
 
 
+class ServingPolicy(Declaration):
+    """How a version is made ready to answer."""
+
+    packed: bool = Field(
+        True, description="As plain arrays, where these are proved to answer the same to the bit."
+    )
+
+
 class DriftPolicy(Declaration):
     """When live traffic counts as drifted."""
 
@@ -224,6 +232,7 @@ class ModelSpec(Declaration):
     training: Training = Training()
     gate: GatePolicy
     deployment: DeploymentPolicy = DeploymentPolicy()
+    serving: ServingPolicy = ServingPolicy()
     monitoring: Monitoring = Monitoring()
     retrain: RetrainPolicy = RetrainPolicy()
     alerts: list[str] = Field(default_factory=lambda: ["console"])

@@ -29,6 +29,8 @@ class ServedModel:
     loaded_at: datetime
     # The same estimator, where it may be asked with arrays.
     nameless: Any = None
+    # The version as plain arrays, where it has them.
+    packed: PackedEstimator | None = None
     # Whether rows of several requests may be scored together.
     batches: bool = False
 
@@ -39,6 +41,8 @@ class ServedModel:
 
     def answers(self, rows: list[Row]) -> list[dict[str, Any]]:
         """What the version answers, one JSON-able mapping a row."""
+        if self.packed is not None:
+            return self.task.answers(self.packed, self.packed.encode(rows))
         if self.nameless is not None:
             return self.task.answers(self.nameless, matrix(rows))
         return self.task.answers(self.estimator, self.reader.frame(rows))
