@@ -79,6 +79,7 @@ NODES = {
     "negative child": set_field("right", -5, "split"),
     "feature beyond the row": set_field("feature", 3, "split"),
     "negative feature": set_field("feature", -1, "split"),
+    "feature of a leaf beyond the row": set_field("feature", 10**6, "leaf"),
     "leaf beyond the values": set_field("right", 10**6, "leaf"),
     "negative leaf": set_field("right", -1, "leaf"),
     "threshold NaN": set_field("number", np.nan, "split"),
@@ -305,7 +306,7 @@ for folder in map(Path, sys.argv[1:]):
         try:
             model = PackedModel.load(folder)
             rows = [[chance.choice([0.0, 1e9, -5.0, None]) for _ in model.features]]
-            model.scores(model.encode(rows * 3))
+            model.scores(model.encode(rows * chance.choice([3, 60])))
             answered += 1
         except (ArtifactError, RowRefused):
             refused += 1

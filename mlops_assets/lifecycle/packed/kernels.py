@@ -1,20 +1,13 @@
-"""The inner loops, compiled by numba.
+"""The inner loops of the steps, compiled.
 
-Each repeats, operation by operation, what scikit-learn does in its own order: floating-point
-addition is not associative, and no option that lets the compiler reorder or fuse is on.
-
-The compiled code is cached next to this file, or in the user's cache where that can't be written,
-or in ``NUMBA_CACHE_DIR``. Such a cache is code: whoever can write to it runs in the server.
+Each repeats, operation by operation, what scikit-learn does, in its order.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
+from mlops_assets.lifecycle.packed.compiling import compiled
 
 # A node is a split (left >= 0) or a leaf (left = -1). Children come after their parent.
 # number: a split's threshold, or the value of a leaf that holds one number;
@@ -35,16 +28,7 @@ SUBTRACT, DIVIDE, MULTIPLY, ADD, CLIP, FILL, FIND, LOOKUP, EQUALS = range(9)
 OPERATIONS = 9
 
 
-def _compiled(function: F) -> F:
-    try:
-        compiled: Any = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        # Nowhere to cache, as in a container with a read-only root: compiled at every start.
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def columns(matrix, source, first, operations, tables, out):
     """Compute each column of ``out`` from one column of ``matrix``.
 
@@ -74,7 +58,7 @@ def columns(matrix, source, first, operations, tables, out):
     return -1
 
 
-@_compiled
+@compiled
 def _operate(x, operation, tables):
     code = operation.code
     if code == SUBTRACT:
@@ -103,7 +87,7 @@ def _operate(x, operation, tables):
     return 1.0 if x == operation.a else 0.0
 
 
-@_compiled
+@compiled
 def _find(x, tables, start, size):
     # The place of x among sorted numbers, -1 when it is not there, NaN for NaN.
     if math.isnan(x):
@@ -120,7 +104,7 @@ def _find(x, tables, start, size):
     return -1.0
 
 
-@_compiled
+@compiled
 def first_not_finite(matrix):
     """The first row with a NaN or an infinite number, or -1."""
     for i in range(matrix.shape[0]):
@@ -130,7 +114,7 @@ def first_not_finite(matrix):
     return -1
 
 
-@_compiled
+@compiled
 def to_single(matrix, nan_allowed, out):
     """Round to float32, as trees compare; the first row that is refused, or -1."""
     for i in range(matrix.shape[0]):
@@ -142,7 +126,7 @@ def to_single(matrix, nan_allowed, out):
     return -1
 
 
-@_compiled
+@compiled
 def mean_of_trees(matrix, nodes, roots, values, averaged, out):
     """The mean of the trees' leaves, added tree by tree.
 
@@ -183,7 +167,7 @@ def mean_of_trees(matrix, nodes, roots, values, averaged, out):
                 out[i, c] /= trees
 
 
-@_compiled
+@compiled
 def sum_of_trees(matrix, nodes, roots, baseline, sets, known, out):
     """A baseline and the leaves of all trees, added tree by tree; tree t adds to output t mod k.
 
@@ -228,7 +212,51 @@ def sum_of_trees(matrix, nodes, roots, baseline, sets, known, out):
             out[i, c] += nodes[node].number
 
 
-@_compiled
+@compiled
+def heights(nodes):
+    """The longest way down from each node, shape (n_nodes,); children come after their parent."""
+    found = np.zeros(nodes.shape[0], np.int32)
+    for node in range(nodes.shape[0] - 1, -1, -1):
+        if nodes[node].left >= 0:
+            left, right = found[nodes[node].left], found[nodes[node].right]
+            found[node] = 1 + max(left, right)
+    return found
+
+
+@compiled
+def sum_of_trees_abreast(matrix, nodes, roots, baseline, depths, out):
+    """The same sums as ``sum_of_trees`` of trees without categorical splits, for many rows.
+
+    All rows go down a tree abreast, a level at a time: no step waits for the one before it, and
+    none is mispredicted. From some dozens of rows on that takes half the time.
+
+    Parameters
+    ----------
+    depths : ndarray of int32, shape (n_trees,)
+        The longest way down each tree.
+    """
+    rows, outputs = out.shape
+    for i in range(rows):
+        for c in range(outputs):
+            out[i, c] = baseline[c]
+    at = np.empty(rows, np.int32)
+    for t in range(roots.shape[0]):
+        at[:] = roots[t]
+        for _ in range(depths[t]):
+            for i in range(rows):
+                node = at[i]
+                here = nodes[node]
+                left, right = here.left, here.right
+                x = matrix[i, here.feature]
+                missing = (x != x) & ((here.flags & MISSING_LEFT) != 0)
+                child = left if (x <= here.number) | missing else right
+                at[i] = child if left >= 0 else node
+        c = t % outputs
+        for i in range(rows):
+            out[i, c] += nodes[at[i]].number
+
+
+@compiled
 def sparse_product(matrix, coef, out):
     """``matrix @ coef.T`` as scipy multiplies a sparse matrix: one nonzero after the other.
 
@@ -245,78 +273,3 @@ def sparse_product(matrix, coef, out):
                 if matrix[i, j] != 0.0:
                     total += matrix[i, j] * coef[c, j]
             out[i, c] = total
-
-
-@_compiled
-def expit(matrix):
-    """The logistic function, in place: scipy's formula on the C library's exponential."""
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            matrix[i, j] = 1.0 / (1.0 + math.exp(-matrix[i, j]))
-
-
-@_compiled
-def subtract_largest(matrix):
-    """Subtract from each row its largest number, in place; NaN is larger than any."""
-    for i in range(matrix.shape[0]):
-        largest = matrix[i, 0]
-        for j in range(1, matrix.shape[1]):
-            x = matrix[i, j]
-            if x > largest or math.isnan(x):
-                largest = x
-        for j in range(matrix.shape[1]):
-            matrix[i, j] -= largest
-
-
-@_compiled
-def divide_by_sum(matrix):
-    """Divide each row by its sum, added from left to right, in place."""
-    for i in range(matrix.shape[0]):
-        total = 0.0
-        for j in range(matrix.shape[1]):
-            total += matrix[i, j]
-        for j in range(matrix.shape[1]):
-            matrix[i, j] /= total
-
-
-@_compiled
-def add_weighted_rows(weights, data, indices, start, end, out):
-    """``out += data[h] * weights[indices[h]]`` for h from start to end, in float32."""
-    for h in range(start, end):
-        row, weight = indices[h], data[h]
-        for j in range(out.shape[0]):
-            out[j] += weight * weights[row, j]
-
-
-@_compiled
-def best_of(scores, places, kept):
-    """The highest scores, best first, equal ones by their place.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (n,)
-        No NaN.
-    places : ndarray of int64, shape (k,)
-        Written.
-    kept : ndarray of float32, shape (k,)
-        Written.
-
-    Returns
-    -------
-    int
-        How many were written, at most k.
-    """
-    size = 0
-    for j in range(scores.shape[0]):
-        score = scores[j]
-        if size == kept.shape[0]:
-            if score <= kept[size - 1]:
-                continue
-        else:
-            size += 1
-        at = size - 1
-        while at > 0 and score > kept[at - 1]:
-            kept[at], places[at] = kept[at - 1], places[at - 1]
-            at -= 1
-        kept[at], places[at] = score, j
-    return size

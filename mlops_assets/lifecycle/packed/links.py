@@ -1,11 +1,12 @@
 """Inverse link functions: from a raw prediction of shape (n, k), in place, to what is answered."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from mlops_assets.lifecycle.packed import kernels
 from mlops_assets.lifecycle.packed.checks import Crafted
+from mlops_assets.lifecycle.packed.compiling import compiled
 
 Link = Callable[[np.ndarray], np.ndarray]
 
@@ -25,7 +26,7 @@ def log(raw: np.ndarray) -> np.ndarray:
 
 def logit(raw: np.ndarray) -> np.ndarray:
     """The logistic function."""
-    kernels.expit(raw)
+    _expit(raw)
     return raw
 
 
@@ -38,9 +39,9 @@ def half_logit(raw: np.ndarray) -> np.ndarray:
 def multinomial_logit(raw: np.ndarray) -> np.ndarray:
     """The softmax, in scikit-learn's order of operations."""
     if raw.shape[1] < PAIRWISE:
-        kernels.subtract_largest(raw)
+        _subtract_largest(raw)
         np.exp(raw, out=raw)
-        kernels.divide_by_sum(raw)
+        _divide_by_sum(raw)
         return raw
     raw -= np.maximum.reduce(raw, axis=1, keepdims=True)
     np.exp(raw, out=raw)
@@ -66,3 +67,35 @@ def find(name: str, outputs: int) -> Link:
     if (name == multinomial_logit.__name__) != (outputs > 1):
         raise Crafted(f"the link {name!r} for {outputs} outputs")
     return LINKS[name]
+
+
+@compiled
+def _expit(matrix):
+    """The logistic function, in place: scipy's formula on the C library's exponential."""
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            matrix[i, j] = 1.0 / (1.0 + math.exp(-matrix[i, j]))
+
+
+@compiled
+def _subtract_largest(matrix):
+    """Subtract from each row its largest number, in place; NaN is larger than any."""
+    for i in range(matrix.shape[0]):
+        largest = matrix[i, 0]
+        for j in range(1, matrix.shape[1]):
+            x = matrix[i, j]
+            if x > largest or math.isnan(x):
+                largest = x
+        for j in range(matrix.shape[1]):
+            matrix[i, j] -= largest
+
+
+@compiled
+def _divide_by_sum(matrix):
+    """Divide each row by its sum, added from left to right, in place."""
+    for i in range(matrix.shape[0]):
+        total = 0.0
+        for j in range(matrix.shape[1]):
+            total += matrix[i, j]
+        for j in range(matrix.shape[1]):
+            matrix[i, j] /= total

@@ -12,7 +12,7 @@ from mlops_assets.lifecycle.packed.checks import Crafted
 from mlops_assets.lifecycle.packed.outputs import MULTICLASS, ONE_OUTPUT, RANKING
 from mlops_assets.lifecycle.packed.plan import PlannedFeature
 from mlops_assets.lifecycle.packed.recommenders import RECOMMENDERS, Recommender
-from mlops_assets.lifecycle.packed.steps import STEPS, Step
+from mlops_assets.lifecycle.packed.steps import ABREAST, STEPS, Step
 
 UNKNOWN = -1.0
 
@@ -137,8 +137,8 @@ class PackedModel:
         if self.recommender is not None:
             self.recommend(["", ""], k=1)
             return
-        # A zero and a code that is unknown are numbers that any estimator takes.
-        for rows in (1, 2):
+        # A zero is a number, a truth value and a code that any estimator takes.
+        for rows in (1, 2, ABREAST):
             self.scores(np.zeros((rows, len(self.features))))
 
 

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mlops_assets.lifecycle.packed import kernels
 from mlops_assets.lifecycle.packed.checks import (
     Crafted,
     Declared,
@@ -14,6 +13,7 @@ from mlops_assets.lifecycle.packed.checks import (
     check_finite,
     check_within,
 )
+from mlops_assets.lifecycle.packed.compiling import compiled
 from mlops_assets.lifecycle.packed.plan import Option
 
 LAST_CODE_POINT = 0x10FFFF
@@ -68,7 +68,7 @@ class Recommender(ABC):
                 seen = self.indices[start:end]
                 ranked[seen[seen < len(ranked)]] = -np.inf
             places, kept = np.empty(k, np.int64), np.empty(k, np.float32)
-            found = kernels.best_of(ranked, places, kept)
+            found = _best_of(ranked, places, kept)
             there = places[:found][kept[:found] > -np.inf]
             items[place, : len(there)] = self.items[there]
             scores[place, : len(there)] = kept[: len(there)]
@@ -122,7 +122,7 @@ class PackedEase(Recommender):
         if start == end:
             return self.popularity.copy()
         scores = np.zeros(len(self.items), np.float32)
-        kernels.add_weighted_rows(self.weights, self.data, self.indices, start, end, scores)
+        _add_weighted_rows(self.weights, self.data, self.indices, start, end, scores)
         return scores
 
 
@@ -146,3 +146,46 @@ def _check_text(name: str, array: np.ndarray) -> None:
     half = (points >= SURROGATES[0]) & (points <= SURROGATES[1])
     if points.max() > LAST_CODE_POINT or half.any():
         raise Crafted(f"{name} is not valid text")
+
+
+@compiled
+def _add_weighted_rows(weights, data, indices, start, end, out):
+    """``out += data[h] * weights[indices[h]]`` for h from start to end, in float32."""
+    for h in range(start, end):
+        row, weight = indices[h], data[h]
+        for j in range(out.shape[0]):
+            out[j] += weight * weights[row, j]
+
+
+@compiled
+def _best_of(scores, places, kept):
+    """The highest scores, best first, equal ones by their place.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (n,)
+        No NaN.
+    places : ndarray of int64, shape (k,)
+        Written.
+    kept : ndarray of float32, shape (k,)
+        Written.
+
+    Returns
+    -------
+    int
+        How many were written, at most k.
+    """
+    size = 0
+    for j in range(scores.shape[0]):
+        score = scores[j]
+        if size == kept.shape[0]:
+            if score <= kept[size - 1]:
+                continue
+        else:
+            size += 1
+        at = size - 1
+        while at > 0 and score > kept[at - 1]:
+            kept[at], places[at] = kept[at - 1], places[at - 1]
+            at -= 1
+        kept[at], places[at] = score, j
+    return size

@@ -21,6 +21,8 @@ from mlops_assets.lifecycle.packed.checks import (
 from mlops_assets.lifecycle.packed.errors import RowRefused
 from mlops_assets.lifecycle.packed.plan import Option
 
+# From so many rows on, boosting takes them down its trees abreast.
+ABREAST, NEVER = 48, 2**62
 TOO_LARGE = "a number is missing, or is too large for float32"
 NOT_FINITE = "a number is missing or too large"
 
@@ -223,15 +225,22 @@ class BoostingStep(Step):
         if len(self.roots) % outputs:
             raise Crafted(f"{len(self.roots)} trees for {outputs} outputs")
         self._finish = links.find(self.link, outputs)
+        self._depths = kernels.heights(self.nodes)[self.roots]
+        self._abreast_from = NEVER if len(categorical) else ABREAST
         return outputs
 
     def __call__(self, matrix):
         if self.single:
             matrix = _to_single(matrix, False)
         raw = np.empty((len(matrix), self.out_width))
-        kernels.sum_of_trees(
-            matrix, self.nodes, self.roots, self.baseline, self.sets, self.known, raw
-        )
+        if len(matrix) >= self._abreast_from:
+            kernels.sum_of_trees_abreast(
+                matrix, self.nodes, self.roots, self.baseline, self._depths, raw
+            )
+        else:
+            kernels.sum_of_trees(
+                matrix, self.nodes, self.roots, self.baseline, self.sets, self.known, raw
+            )
         return self._finish(raw)
 
 
@@ -253,7 +262,8 @@ def _check_trees(nodes: np.ndarray, roots: np.ndarray, width: int) -> np.ndarray
     check_within("root", roots, len(nodes))
     is_split = nodes["left"] >= 0
     splits, places = nodes[is_split], np.flatnonzero(is_split)
-    check_within("feature", splits["feature"], width)
+    # Of leaves too: rows that go down a tree abreast read before they know whether they are there.
+    check_within("feature", nodes["feature"], width)
     check_within("flags", splits["flags"], 2**31)
     for child in ("left", "right"):
         check_within(child, splits[child], len(nodes))
