@@ -41,6 +41,8 @@ def weekly(name: str = "shop", **changes: Any) -> dict[str, Any]:
         "training": {"windows": 2, "hold_out": 1},
         "gate": {"metric": "log_loss", "margin": 0.02, "floor": {"roc_auc": 0.6}},
         "retrain": {"schedule": "0 3 * * 1", "on": ["drift"]},
+        # Some seconds a training, which tests that are about something else need not pay.
+        "serving": {"packed": False},
     }
     for key, value in changes.items():
         place = attributes

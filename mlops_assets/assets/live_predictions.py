@@ -11,6 +11,7 @@ from mlops_assets.assets.keys import LIVE_PREDICTIONS, VALIDATED_FEATURES, key, 
 from mlops_assets.lifecycle.label_join import LabelJoin, join_labels
 from mlops_assets.lifecycle.live import live_predictions
 from mlops_assets.lifecycle.prediction_log import PROBE
+from mlops_assets.lifecycle.registry import SHADOW
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.training import join_windows
 from mlops_assets.lifecycle.window import Window
@@ -40,7 +41,7 @@ def collect(
     features = key(spec, VALIDATED_FEATURES)
     known = stored.exists(features, stored_as(window))
     truth = stored.load(features, stored_as(window)) if known else None
-    asked = [r for r in found.records if r.variant != PROBE]
+    asked = [r for r in found.records if r.variant not in (PROBE, SHADOW)]
     answered = [r for r in asked if not r.failed]
     earlier = _interactions_before(spec, window, stored)
     labels = join_labels(

@@ -47,6 +47,9 @@ UNREADABLE = (
 TRUSTED_TYPES = (
     "mlops_assets.defs.recommendations.estimator.Ease",
     "mlops_assets.defs.recommendations.estimator.Popularity",
+    "numpy.dtype",
+    "sklearn._loss.loss.HalfTweedieLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",

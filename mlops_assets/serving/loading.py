@@ -9,6 +9,8 @@ from typing import Any
 
 from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_serving
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.packed.estimator import PackedEstimator
+from mlops_assets.lifecycle.packed.worker import PACKED_FOLDER
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
 from mlops_assets.serving.answers import first_not_finite
@@ -42,7 +44,8 @@ class ServedModel:
     def answers(self, rows: list[Row]) -> list[dict[str, Any]]:
         """What the version answers, one JSON-able mapping a row."""
         if self.packed is not None:
-            return self.task.answers(self.packed, self.packed.encode(rows))
+            values = [tuple(row.features.values()) for row in rows]
+            return self.task.answers(self.packed, self.packed.encode(values))
         if self.nameless is not None:
             return self.task.answers(self.nameless, matrix(rows))
         return self.task.answers(self.estimator, self.reader.frame(rows))
@@ -65,19 +68,25 @@ def load(registry: Registry, version: Version) -> ServedModel:
             raise ArtifactError(
                 f"the files of {version} describe {serving.model!r} of task {serving.task!r}"
             )
+        arrays = folder / PACKED_FOLDER
+        packed = PackedEstimator.load(arrays) if arrays.is_dir() else None
+        trusted = registry.settings.trusted_types
         model = ServedModel(
             version=version,
             serving=serving,
-            estimator=load_estimator(folder, registry.settings.trusted_types),
+            estimator=None if packed else load_estimator(folder, trusted),
             reader=RecordReader(serving),
             loaded_at=datetime.now(UTC),
+            packed=packed,
         )
         rows = _example(model, folder / EXAMPLE_FILE)
-        nameless = for_arrays(model.estimator, model.task, model.reader, rows)
-        model = replace(model, nameless=nameless)
+        if packed is None:
+            nameless = for_arrays(model.estimator, model.task, model.reader, rows)
+            model = replace(model, nameless=nameless)
         _warm_up(model, rows)
-        model = replace(model, batches=batches_alike(model.answers, rows))
-    return model
+        # That a packed version's answer does not depend on the batch was proved when it was made.
+        alike = packed is not None or batches_alike(model.answers, rows)
+    return replace(model, batches=alike)
 
 
 def _example(model: ServedModel, example: Path) -> list[Row]:
