@@ -147,7 +147,8 @@ class Application:
         self._in_flight = 0
         self._patience = Patience(options.seconds)
         metrics.in_flight.set_function(lambda: self._in_flight)
-        self._ids = (f"{os.urandom(6).hex()}-{n:x}" for n in itertools.count())
+        prefix = os.urandom(6).hex()
+        self._ids = (f"{prefix}-{number:x}" for number in itertools.count())
 
     def drain(self) -> None:
         """Say from now on that the server is not ready; requests are still answered."""
@@ -231,6 +232,8 @@ class Application:
 
     async def _scored(self, bound: Bound, rows: list[Row], arrived: float) -> Answered:
         future = bound.scorer.submit(rows, arrived)
+        if bound.scorer.light:
+            return await future
         return await self._patience.wait(future, 503, "the model has not answered in time")
 
     def _route(self, address: Address, unit: str | None) -> Routed:
