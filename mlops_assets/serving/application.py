@@ -29,6 +29,7 @@ from mlops_assets.serving.scoring import Answered, Scorer
 
 # Reading more than this on the event loop would make other clients wait.
 LARGE_BODY = 64 * 1024
+METRICS = "/metrics"
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 _PROBE = PROBE_HEADER.encode()
@@ -191,7 +192,8 @@ class Application:
         if path in OPEN:
             await self._routes(exchange.scope, receive, exchange.send)
             return
-        if self._in_flight > self._options.in_flight:
+        # Who watches an overload must see it.
+        if self._in_flight > self._options.in_flight and path != METRICS:
             raise RequestError(503, f"{self._options.in_flight} requests are under way already")
         key = self._gate.admit(exchange.headers)
         address = address_of(path)
