@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from mlops_assets.assets.keys import TRAINED_MODEL
 from mlops_assets.lifecycle.artifact import load_estimator, read_serving
+from mlops_assets.lifecycle.settings import Settings
 from mlops_assets_tests.harness import errors, visits, week, weekly
 
 FEATURES = ["interest", "minutes"]
@@ -62,6 +63,7 @@ def test_a_packed_version_answers_as_its_estimator_does_to_the_bit(lab, tmp_path
 
 def test_what_cannot_be_packed_is_served_by_its_estimator_and_says_why(lab, monkeypatch):
     monkeypatch.setenv("MLOPS_TRUSTED_TYPES", f"{__name__}.Unpackable")
+    lab.settings = Settings.from_environment()
     trained(lab, **{"class": f"{__name__}.Unpackable"})
     with lab.server() as url:
         result = lab.run("lifecycle", week(2))

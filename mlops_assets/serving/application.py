@@ -29,6 +29,7 @@ from mlops_assets.serving.scoring import Answered, Scorer, Writer
 
 # Reading more than this on the event loop would make other clients wait.
 LARGE_BODY = 64 * 1024
+METRICS = "/metrics"
 OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 _PROBE = PROBE_HEADER.encode()
@@ -148,7 +149,8 @@ class Application:
         self._in_flight = 0
         self._patience = Patience(options.seconds)
         metrics.in_flight.set_function(lambda: self._in_flight)
-        self._ids = (f"{os.urandom(6).hex()}-{n:x}" for n in itertools.count())
+        prefix = os.urandom(6).hex()
+        self._ids = (f"{prefix}-{number:x}" for number in itertools.count())
 
     def drain(self) -> None:
         """Say from now on that the server is not ready; requests are still answered."""
@@ -191,7 +193,8 @@ class Application:
         if path in OPEN:
             await self._routes(exchange.scope, receive, exchange.send)
             return
-        if self._in_flight > self._options.in_flight:
+        # Who watches an overload must see it.
+        if self._in_flight > self._options.in_flight and path != METRICS:
             raise RequestError(503, f"{self._options.in_flight} requests are under way already")
         key = self._gate.admit(exchange.headers)
         address = address_of(path)
@@ -232,6 +235,8 @@ class Application:
 
     async def _scored(self, bound: Bound, rows: list[Row], arrived: float) -> Answered:
         future = bound.scorer.submit(rows, arrived)
+        if bound.scorer.light:
+            return await future
         return await self._patience.wait(future, 503, "the model has not answered in time")
 
     def _route(self, address: Address, unit: str | None) -> Routed:

@@ -74,7 +74,7 @@ def test_arrays_give_the_same_bits_and_no_warning(estimator):
 def test_only_what_rounds_alike_is_scored_together(estimator, alike):
     dtypes = dict.fromkeys("abcdefgh", "float64")
     frame, reader = frame_of(dtypes), reader_of(dtypes)
-    estimator.fit(frame, frame["a"] + frame["b"] > 9)
+    estimator.fit(frame.to_numpy(), frame["a"] + frame["b"] > 9)
     rows = reader.rows(frame[:2].to_dict("records"))
     assert batches_alike(lambda asked: TASK.answers(estimator, matrix(asked)), rows) == alike
 

@@ -283,6 +283,7 @@ def test_overload_is_told_and_slow_models_leave_the_server_free(own_bench):
             asking = [pool.submit(ask, n) for n in range(8)]
             # Health is answered under any load, and while a model is scoring.
             assert client.get("/v2/health/ready").status_code == 200
+            assert metric(client, "mlops_in_flight") >= 1
             assert not all(asked.done() for asked in asking)
             replies = [asked.result() for asked in asking]
     by_status = sorted(reply.status_code for reply in replies)
