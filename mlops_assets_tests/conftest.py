@@ -40,12 +40,12 @@ def migrated_store(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
+def postgres_url():
     """The SQLAlchemy URL of an empty PostgreSQL."""
     binaries = postgres.commands()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed")
-    with postgres.running(binaries, tmp_path_factory.mktemp("postgres") / "server") as url:
+    with postgres.running(binaries) as url:
         yield url
 
 

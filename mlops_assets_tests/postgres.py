@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlops_assets_tests.harness import free_port
 
@@ -22,16 +23,18 @@ def commands() -> Path | None:
 
 
 @contextmanager
-def running(binaries: Path, folder: Path) -> Iterator[str]:
+def running(binaries: Path) -> Iterator[str]:
     """Start an empty server; yields its SQLAlchemy URL."""
-    data, port = folder / "data", free_port()
-    folder.mkdir(parents=True)
+    # Not in pytest's folder: each start of pytest takes it away from other users.
+    with TemporaryDirectory(prefix="mlops-postgres-") as name:
+        yield from _running(binaries, Path(name), free_port())
+
+
+def _running(binaries: Path, folder: Path, port: int) -> Iterator[str]:
+    data = folder / "data"
     as_server = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         as_server = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        for place in (folder, *folder.parents):
-            if place.stat().st_uid == 0 and place != Path("/") and place != Path("/tmp"):
-                place.chmod(place.stat().st_mode | 0o011)
         shutil.chown(folder, "postgres", "postgres")
 
     def run(command: str, *arguments: str) -> None:

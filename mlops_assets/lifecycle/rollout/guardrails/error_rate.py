@@ -1,10 +1,10 @@
-"""Errors answered (status 500 and above)."""
+"""Requests that a version could not answer."""
 
 from mlops_assets.lifecycle.rollout.guardrails.base import RatioGuardrail, nothing
 
 
 class ErrorRate(RatioGuardrail):
-    """The canary answers errors at most ``tolerated`` times as often as the champion.
+    """The canary fails to answer at most ``tolerated`` times as often as the champion.
 
     One error a unit and window counts: a unit stays with its variant, so that its errors are one
     piece of evidence.
