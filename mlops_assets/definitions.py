@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.automation.alerts import failure_sensor
+from mlops_assets.automation.housekeeping import housekeeping_definitions
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.resources import (
     FrameIOManager,
@@ -48,8 +49,9 @@ def _collecting_later() -> Iterator[None]:
 
 
 def shared_definitions() -> dg.Definitions:
-    """Resources, executor and failure alerts for all models."""
-    return dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
+    """Resources, executor, failure alerts and housekeeping for all models."""
+    shared = dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
+    return dg.Definitions.merge(shared, housekeeping_definitions())
 
 
 def resources() -> dict:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from mlops_assets.lifecycle.declaration import Duration
-from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError, LifecycleError
+from mlops_assets.lifecycle.errors import DeclarationError, LifecycleError
 from mlops_assets.lifecycle.settings import Settings
 
 
@@ -48,35 +48,17 @@ def _tried(settings: Settings, keep: timedelta) -> int:
 
 def once(settings: Settings, keep: timedelta) -> int:
     """One compaction of both logs, printed in a line each."""
-    import sqlalchemy as sa
+    from mlops_assets.lifecycle.prediction_log.housekeeping import compact_all
 
-    from mlops_assets.lifecycle.ground_truth import FeedbackLog
-    from mlops_assets.lifecycle.prediction_log import PredictionLog
-    from mlops_assets.lifecycle.prediction_log.compaction import Log, compact
-    from mlops_assets.lifecycle.prediction_log.reading import default_database
-    from mlops_assets.lifecycle.prediction_log.store import LogStore
-
-    folder = settings.prediction_log
-    url = settings.log_database or default_database(folder)
-    store, damaged = None, 0
-    try:
-        store = LogStore(url)
-        logs: tuple[Log, ...] = (PredictionLog(folder), FeedbackLog(folder))
-        for log in logs:
-            done = compact(log, store, now=datetime.now(UTC), keep=keep)
-            print(
-                f"{log.kind}s: {done.rows} stored, {done.torn} torn lines kept, "
-                f"{done.deleted} segments deleted"
-            )
-            for words in done.damaged:
-                print(f"damaged: {words}")
-            damaged += len(done.damaged)
-    except sa.exc.DBAPIError as error:
-        hidden = sa.make_url(url).set(query={}).render_as_string(hide_password=True)
-        raise EvidenceError(f"{hidden}: {error.orig}") from None
-    finally:
-        if store is not None:
-            store.close()
+    damaged = 0
+    for kind, done in compact_all(settings, datetime.now(UTC), keep).items():
+        print(
+            f"{kind}s: {done.rows} stored, {done.torn} torn lines kept, "
+            f"{done.deleted} segments deleted"
+        )
+        for words in done.damaged:
+            print(f"damaged: {words}")
+        damaged += len(done.damaged)
     return 1 if damaged else 0
 
 

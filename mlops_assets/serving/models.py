@@ -1,21 +1,17 @@
 """The models that are served: they follow the aliases of the registry."""
 
 import logging
-import os
-import socket
 import threading
-import time
-from collections import Counter
 from dataclasses import dataclass
 
 from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, SHARE_TAG, Registry
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.serving.errors import RequestError
-from mlops_assets.serving.loading import ServedModel, load
+from mlops_assets.serving.errors import RequestError, brief
+from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.routing import Routed, Routes
+from mlops_assets.serving.versions import Versions, Wanted
 
 POLL_SECONDS = 0.5
-RETRY_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -25,8 +21,7 @@ log = logging.getLogger(__name__)
 class Target:
     """What should serve of one model, as the registry says.
 
-    ``registered_at`` tells a model from one that was deleted and registered anew: its versions
-    count from 1 again.
+    ``registered_at`` is that of :class:`Wanted`.
     """
 
     registered_at: int
@@ -36,14 +31,10 @@ class Target:
     shadow: int | None = None
     previous: int | None = None
 
-
-@dataclass(frozen=True)
-class _Failure:
-    problem: str
-    retry_at: float
-
-
-_Version = tuple[str, int, int]  # a model's name, when it was registered, and the number
+    def versions(self, model: str) -> set[Wanted]:
+        """What is kept loaded; the former champion, too, for a rollback."""
+        numbers = (self.champion, self.canary, self.shadow, self.previous)
+        return {Wanted(model, self.registered_at, n) for n in numbers if n is not None}
 
 
 class Models:
@@ -61,18 +52,15 @@ class Models:
     SHADOWED = CHAMPION  # whose requests a shadow sees
 
     def __init__(self, settings: Settings, poll_seconds: float = POLL_SECONDS):
-        self._settings = settings
         self._registry = Registry(settings)
+        self._versions = Versions(self._registry)
         self._poll_seconds = poll_seconds
         self._routes: dict[str, Routes] = {}
         self._targets: dict[str, Target] = {}
-        self._loaded: dict[_Version, ServedModel] = {}
-        self._failures: dict[_Version, _Failure] = {}
         self._problems: dict[str, str] = {}
         self._vanished: frozenset[str] = frozenset()
         self._away: str | None = None
-        self.loads: Counter[str] = Counter()
-        self.load_failures: Counter[str] = Counter()
+        self.loads, self.load_failures = self._versions.loads, self._versions.failures
         self._polled = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follow-registry", daemon=True)
@@ -129,7 +117,7 @@ class Models:
 
     def loaded(self) -> set[int]:
         """The identities of the versions that may still be asked."""
-        return {id(model) for model in self._loaded.copy().values()}
+        return {id(model) for model in self._versions.loaded()}
 
     def route(self, name: str, unit: str | None) -> Routed:
         """Who answers a unit; raises as :meth:`routes` does."""
@@ -147,10 +135,11 @@ class Models:
         for variant, model in roles.items():
             if number == str(model.version.number):
                 return Routed(model, variant)
-        since = self._targets[name].registered_at if name in self._targets else None
-        former = self._loaded.get((name, since or 0, int(number) if number.isdecimal() else 0))
-        if former is not None:
-            return Routed(former, PREVIOUS)
+        target = self._targets.get(name)
+        if target is not None and number.isdecimal():
+            former = self._versions.known(Wanted(name, target.registered_at, int(number)))
+            if former is not None:
+                return Routed(former, PREVIOUS)
         served = ", ".join(str(model.version.number) for model in roles.values())
         raise RequestError(404, f"version {number[:20]!r} of {name} is not served; {served} is")
 
@@ -181,7 +170,7 @@ class Models:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if self._away is None:
                 log.warning("the registry can't be read, models serve on: %s", error)
-            self._away = f"the registry can't be read: {_brief(error)}"
+            self._away = f"the registry can't be read: {brief(error)}"
             return
         if self._away is not None:
             log.info("the registry can be read again")
@@ -220,7 +209,7 @@ class Models:
             self._targets.pop(name, None)
             if self._routes.pop(name, None) is not None:
                 log.info("%s has no champion any more and is not served", name)
-            self._forget(name, None)
+            self._versions.keep(name, set())
             return
         if self._targets.get(name) == target and name not in self._problems:
             return
@@ -238,7 +227,7 @@ class Models:
             return
         self._problems.pop(name, None)
         self._targets[name] = target
-        self._forget(name, target)
+        self._versions.keep(name, target.versions(name))
 
     def _version(
         self, name: str, target: Target, number: int | None, problems: list[str]
@@ -246,67 +235,14 @@ class Models:
         """A version that is loaded or can be; else None, with the reason among the problems."""
         if number is None:
             return None
-        known = (name, target.registered_at, number)
-        if known in self._loaded:
-            return self._loaded[known]
-        failure = self._failures.get(known)
-        if failure is None or time.monotonic() >= failure.retry_at:
-            failure = self._load(known, failure)
-        if failure is not None:
-            problems.append(failure.problem)
-        return self._loaded.get(known)
-
-    def _load(self, known: _Version, before: _Failure | None) -> _Failure | None:
-        name, _, number = known
-        try:
-            self._loaded[known] = load(self._registry, self._registry.version(name, number))
-        except Exception as error:
-            # skops and the estimator are not our code and may raise anything; whatever it is,
-            # the version that serves must go on.
-            problem = f"version {number} can't be served: {_brief(error)}"
-            if before is None or problem != before.problem:
-                log.error("%s: %s", name, problem, exc_info=error)
-                self._tell_journal(name, number, problem)
-            self.load_failures[name] += 1
-            self._failures[known] = _Failure(problem, time.monotonic() + RETRY_SECONDS)
-            return self._failures[known]
-        self._failures.pop(known, None)
-        self.loads[name] += 1
-        return None
-
-    def _tell_journal(self, name: str, number: int, problem: str) -> None:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        from mlops_assets.lifecycle.rollout.history import LOAD_FAILED
-        from mlops_assets.lifecycle.rollout.journal import Entry, Journal
-
         serves = self._routes.get(name)
-        entry = Entry(
-            model=name,
-            action=LOAD_FAILED,
-            version=number,
-            champion_before=serves.champion.version.number if serves else None,
-            previous_after=None,
-            who=f"server {os.getpid()} on {socket.gethostname()}",
-            why=problem,
+        found, problem = self._versions.get(
+            Wanted(name, target.registered_at, number),
+            serves.champion.version.number if serves else None,
         )
-        try:
-            Journal(self._settings.database_url).note(entry)
-        except (SQLAlchemyError, OSError) as error:
-            log.error("%s: the rollout journal can't be written: %s", name, _brief(error))
-
-    def _forget(self, name: str, target: Target | None) -> None:
-        """Let go of versions that no alias names; the former champion stays for a rollback."""
-        wanted = (
-            {target.champion, target.canary, target.shadow, target.previous} if target else set()
-        )
-        since = target.registered_at if target else None
-        for known in [k for k in self._loaded if k[0] == name]:
-            if known[1] != since or known[2] not in wanted:
-                del self._loaded[known]
-        for known in [k for k in self._failures if k[0] == name]:
-            if known[1] != since or known[2] not in wanted:
-                del self._failures[known]
+        if problem is not None:
+            problems.append(problem)
+        return found
 
     def _keep_vanished(self, registered) -> None:
         # Retiring a model drops its alias. A model that is gone altogether is more likely a
@@ -319,8 +255,3 @@ class Models:
             del self._problems[name]
         for name in self._targets.keys() - registered:
             del self._targets[name]
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:300]

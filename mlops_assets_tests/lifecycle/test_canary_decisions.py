@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.rollout.periods import Period
+from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES, Decision, RolloutState
 from mlops_assets.lifecycle.rollout.traffic import tally
-from mlops_assets.lifecycle.spec import DeploymentPolicy
 from mlops_assets_tests.lifecycle.canary_world import (
     CANARY,
     CHAMPION,

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.lifecycle.spec import DeploymentPolicy
+from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 
 
 def test_the_design_s_example_loads():

@@ -13,8 +13,8 @@ from mlops_assets.lifecycle.reports import Report
 from mlops_assets.lifecycle.rollout.guardrails import GUARDRAILS, Budget, GuardrailEvidence
 
 if TYPE_CHECKING:
+    from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
     from mlops_assets.lifecycle.rollout.traffic import Traffic
-    from mlops_assets.lifecycle.spec import DeploymentPolicy
 
 SILENCE = 100  # canary answers that should have come, and did not
 
