@@ -27,6 +27,7 @@ def code_versions(spec: ModelSpec) -> dict[str, str]:
             spec.task,
             spec.columns,
             spec.training,
+            spec.serving,
             _file(spec.estimator.class_),
         ],
         keys.EVALUATION_REPORT: [spec.gate, spec.task, spec.columns],
