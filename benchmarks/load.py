@@ -49,12 +49,13 @@ def seconds(code: str, *arguments: str) -> float:
 
 
 def models(folder: Path, count: int) -> str:
-    """A project of its own with copies of the fraud model under other names."""
-    declared = (DEFS / "fraud" / "defs.yaml").read_text("utf-8")
+    """A project of its own with copies of the shipped models, in turn, under other names."""
+    shipped = [(file.parent.name, file.read_text("utf-8")) for file in DEFS.glob("*/defs.yaml")]
     for number in range(count):
         place = folder / "shop" / "defs" / f"m{number}"
         place.mkdir(parents=True)
-        named = declared.replace("name: fraud", f"name: m{number}")
+        name, declared = shipped[number % len(shipped)]
+        named = declared.replace(f"name: {name}", f"name: m{number}")
         (place / "defs.yaml").write_text(named, "utf-8")
     (folder / "shop" / "__init__.py").touch()
     (folder / "pyproject.toml").write_text(PROJECT, "utf-8")

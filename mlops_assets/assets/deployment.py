@@ -59,11 +59,11 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
     ):
         window = window_of(context, spec)
         entry = _let_in(spec, report, platform, _hold_out_version(frames, spec, window), context)
-        state = state_after(platform, spec, entry)
+        state = state_after(platform, entry)
         yield dg.MaterializeResult(
             value=state,
             data_version=dg.DataVersion(f"{state.version}-{entry.change}"),
-            metadata=metadata(platform, spec, state),
+            metadata=metadata(platform, state),
         )
         yield _endpoint_check(platform, spec, state)
 

@@ -1,31 +1,33 @@
 """What ``deployment`` shows: who serves at which share, and the evidence of a rollout."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.assets import display
-from mlops_assets.assets.keys import DEPLOYMENT, key
+from mlops_assets.assets.keys import DEPLOYMENT
 from mlops_assets.lifecycle.registry import CHAMPION, PREVIOUS
 from mlops_assets.lifecycle.reports import Deployment
 from mlops_assets.lifecycle.rollout.strategies import Decision
-from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import UNPARTITIONED
 from mlops_assets.resources import Platform, ReportIOManager
+
+if TYPE_CHECKING:
+    from mlops_assets.lifecycle.rollout.journal import Entry
 
 JOURNAL_ROWS = 10
 
 
-def state_after(platform: Platform, spec: ModelSpec, entry: Any) -> Deployment:
+def state_after(platform: Platform, entry: "Entry") -> Deployment:
     """The state that a finished change of the journal left."""
     from mlops_assets.lifecycle.rollout.history import SERVES
 
-    version = platform.registry.version(spec.name, entry.version)
-    aliases = platform.registry.aliases(spec.name)
+    version = platform.registry.version(entry.model, entry.version)
+    aliases = platform.registry.aliases(entry.model)
     serves = entry.action in SERVES
     return Deployment(
-        model=spec.name,
+        model=entry.model,
         version=version.number,
         champion=aliases[CHAMPION],
         digest=version.digest,
@@ -40,10 +42,10 @@ def state_after(platform: Platform, spec: ModelSpec, entry: Any) -> Deployment:
 
 
 def metadata(
-    platform: Platform, spec: ModelSpec, state: Deployment, decision: Decision | None = None
+    platform: Platform, state: Deployment, decision: Decision | None = None
 ) -> dict[str, Any]:
     """The state for people, with the evidence of a decision where there is one."""
-    history = [e for e in platform.journal.entries(spec.name) if e.state == "done"]
+    history = [e for e in platform.journal.entries(state.model) if e.state == "done"]
     shown: dict[str, Any] = {
         "version": state.version,
         "champion": state.champion,
@@ -51,7 +53,7 @@ def metadata(
         "share": state.share,
         "strategy": state.strategy,
         "why": state.why,
-        "endpoint": dg.MetadataValue.url(f"{platform.settings.endpoint}/v2/models/{spec.name}"),
+        "endpoint": dg.MetadataValue.url(f"{platform.settings.endpoint}/v2/models/{state.model}"),
     }
     if decision is not None:
         shown |= _decision(decision)
@@ -74,23 +76,22 @@ def metadata(
 
 def materialize(
     context: dg.OpExecutionContext,
-    spec: ModelSpec,
     platform: Platform,
     stored: ReportIOManager,
     window: str,
-    entry: Any,
+    entry: "Entry",
     decision: Decision | None = None,
 ) -> None:
     """Put the state after a change on ``deployment``, from a job that is not the asset's own."""
-    asset = key(spec, DEPLOYMENT)
+    asset = dg.AssetKey([entry.model, DEPLOYMENT])
     partition = None if window == UNPARTITIONED else window
-    state = state_after(platform, spec, entry)
+    state = state_after(platform, entry)
     stored.write(stored.path(asset, partition), state)
     context.log_event(
         dg.AssetMaterialization(
             asset_key=asset,
             partition=partition,
-            metadata=metadata(platform, spec, state, decision),
+            metadata=metadata(platform, state, decision),
         )
     )
 

@@ -1,6 +1,7 @@
 """Rollouts by themselves: a sensor that decides, and the jobs that move on and take back."""
 
 from datetime import UTC, datetime
+from functools import cache
 
 import dagster as dg
 
@@ -16,13 +17,18 @@ SECONDS = 30
 RETRY_MINUTES = 10
 
 
-def rollout_definitions(spec: ModelSpec) -> dg.Definitions:
-    """``<model>_rollback``, and where a strategy compares: ``<model>_rollout`` with its sensor."""
-    jobs = [_rollback_job(spec)]
-    if not STRATEGIES[spec.deployment.strategy].watched:
-        return dg.Definitions(jobs=jobs)
-    step = _rollout_job(spec)
-    return dg.Definitions(jobs=[*jobs, step], sensors=[_rollout_sensor(spec, step.name)])
+def rollout_jobs(spec: ModelSpec) -> list[dg.JobDefinition]:
+    """``<model>_rollback``, and where a strategy compares, ``<model>_rollout``."""
+    return [_rollback_job(spec), *([_rollout_job(spec)] if _compares(spec) else [])]
+
+
+def rollout_sensors(spec: ModelSpec) -> list[dg.SensorDefinition]:
+    """``<model>_on_rollout``, where a strategy compares."""
+    return [_rollout_sensor(spec, f"{spec.name}_rollout")] if _compares(spec) else []
+
+
+def _compares(spec: ModelSpec) -> bool:
+    return STRATEGIES[spec.deployment.strategy].watched
 
 
 def _tags(spec: ModelSpec) -> dict[str, str]:
@@ -30,7 +36,20 @@ def _tags(spec: ModelSpec) -> dict[str, str]:
 
 
 def _rollback_job(spec: ModelSpec) -> dg.JobDefinition:
-    @dg.op(name=f"{spec.name}__rollback")
+    graph = dg.GraphDefinition(name=f"{spec.name}_rollback", node_defs=[_rollback_op()])
+    return graph.to_job(
+        description="Take the newest change of what serves back: a version on its way, or else "
+        "the champion. Launch it as it is.",
+        tags=_tags(spec),
+        executor_def=dg.in_process_executor,
+    )
+
+
+@cache
+def _rollback_op() -> dg.OpDefinition:
+    """The same for all models: the run's tag says which."""
+
+    @dg.op
     def rollback(
         context: dg.OpExecutionContext,
         platform: Platform,
@@ -39,29 +58,20 @@ def _rollback_job(spec: ModelSpec) -> dg.JobDefinition:
         from mlops_assets.lifecycle.rollout import promotion
         from mlops_assets.lifecycle.rollout.history import ABORT
 
+        model = context.run.tags[MODEL_TAG]
         entry = promotion.rollback(
             platform.registry,
             platform.journal,
-            spec.name,
+            model,
             who=f"dagster run {context.run.run_id}",
-            why=f"job {spec.name}_rollback",
+            why=f"job {model}_rollback",
         )
         gone = entry.version if entry.action == ABORT else entry.champion_before
         context.log.info(f"v{gone} is taken back")
-        window = platform.registry.version(spec.name, entry.version).tags.get("window")
-        materialize(context, spec, platform, reports, window or UNPARTITIONED, entry)
+        window = platform.registry.version(model, entry.version).tags.get("window")
+        materialize(context, platform, reports, window or UNPARTITIONED, entry)
 
-    @dg.job(
-        name=f"{spec.name}_rollback",
-        description="Take the newest change of what serves back: a version on its way, or else "
-        "the champion. Launch it as it is.",
-        tags=_tags(spec),
-        executor_def=dg.in_process_executor,
-    )
-    def job():
-        rollback()
-
-    return job
+    return rollback
 
 
 def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
@@ -91,7 +101,7 @@ def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
         # What the version was brought to, by this run or by whoever was before it.
         rollout = seen.rollout
         entry = last_step(platform.journal, spec.name, rollout.version)
-        materialize(context, spec, platform, reports, rollout.window, entry, seen.decision)
+        materialize(context, platform, reports, rollout.window, entry, seen.decision)
 
     @dg.job(
         name=f"{spec.name}_rollout",

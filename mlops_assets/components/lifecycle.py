@@ -10,7 +10,7 @@ from mlops_assets.assets.evaluation_report import evaluation_report_asset
 from mlops_assets.assets.monitoring import monitoring_assets
 from mlops_assets.assets.trained_model import trained_model_asset
 from mlops_assets.automation.jobs import jobs
-from mlops_assets.automation.rollout import rollout_definitions
+from mlops_assets.automation.rollout import rollout_jobs, rollout_sensors
 from mlops_assets.automation.schedules import schedules
 from mlops_assets.automation.sensors import retrain_sensors
 from mlops_assets.components.code_versions import code_versions
@@ -37,7 +37,7 @@ def lifecycle_definitions(spec: ModelSpec, folder: Path) -> dg.Definitions:
     _check_channels(spec, folder)
     code = code_versions(spec)
     made = jobs(spec)
-    own = dg.Definitions(
+    return dg.Definitions(
         assets=[
             data_assets(spec, folder, code),
             trained_model_asset(spec, folder, code),
@@ -45,11 +45,10 @@ def lifecycle_definitions(spec: ModelSpec, folder: Path) -> dg.Definitions:
             deployment_asset(spec, code),
             monitoring_assets(spec, folder, code),
         ],
-        jobs=list(made.values()),
+        jobs=[*made.values(), *rollout_jobs(spec)],
         schedules=schedules(spec, made),
-        sensors=retrain_sensors(spec, made),
+        sensors=[*retrain_sensors(spec, made), *rollout_sensors(spec)],
     )
-    return dg.Definitions.merge(own, rollout_definitions(spec))
 
 
 def _check_channels(spec: ModelSpec, folder: Path) -> None:
