@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from common import Line, report
@@ -165,7 +165,8 @@ def running(command: list[str], env: dict[str, str], port: int, ready: str):
         wait_for(f"http://127.0.0.1:{port}{ready}", server)
         yield server.pid
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
@@ -205,6 +206,8 @@ def free_port() -> int:
 def environment(home: Path, port: int) -> dict[str, str]:
     """A home of its own, one thread a process."""
     return dict(os.environ) | {
+        # Where `mlflow models serve` looks for uvicorn.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MLOPS_HOME": str(home),
         "MLOPS_ENDPOINT": f"http://127.0.0.1:{port}",
         "DAGSTER_DISABLE_TELEMETRY": "1",
