@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -87,6 +88,8 @@ def test_a_packed_version_that_was_tampered_with_is_not_served(lab):
     with open(plan, "a") as file:
         file.write(" ")
     with lab.server() as url:
+        while (reply := httpx.get(f"{url}/v2/health/ready")).status_code != 200:
+            time.sleep(0.05)
         reply = httpx.get(f"{url}/v2/models/shop")
         assert reply.status_code == 503
         assert "are not those that were trained" in reply.text
