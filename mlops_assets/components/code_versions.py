@@ -47,7 +47,6 @@ def _contract(contract) -> list:
     return [contract, _file(contract)] if isinstance(contract, str) else [contract]
 
 
-@cache
 def _file(import_path: str | None) -> list[str]:
     """Digests of the file that holds the code, and of those beside it that it imports."""
     origin = import_path and source_file(import_path)

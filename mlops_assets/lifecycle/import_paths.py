@@ -45,7 +45,6 @@ def check_import_path(path: str) -> str:
     return path
 
 
-@lru_cache(maxsize=1024)
 def source_file(path: str) -> str | None:
     """The file that holds what a checked import path names; None where there is no source."""
     parts = path.split(".")
