@@ -49,8 +49,6 @@ class Models:
     poll_seconds : float
     """
 
-    SHADOWED = CHAMPION  # whose requests a shadow sees
-
     def __init__(self, settings: Settings, poll_seconds: float = POLL_SECONDS):
         self._registry = Registry(settings)
         self._versions = Versions(self._registry)

@@ -68,9 +68,7 @@ def _crown(registry: Registry, begun: Entry) -> None:
         registry.set_alias(model, PREVIOUS, begun.previous_after)
     registry.set_alias(model, CHAMPION, begun.version)
     # After the champion: in between the canary takes its share of what it takes all of anyway.
-    for alias in (CHALLENGER, CANARY, SHADOW):
-        if registry.aliases(model).get(alias) == begun.version:
-            registry.drop_alias(model, alias)
+    _drop_aliases(registry, begun)
 
 
 def _expose(registry: Registry, begun: Entry) -> None:
@@ -89,9 +87,10 @@ def _withdraw(registry: Registry, begun: Entry) -> None:
 
 
 def _drop_aliases(registry: Registry, begun: Entry) -> None:
-    """The version itself may be gone: nothing is written to it."""
+    """The version is no candidate any more. It may be gone: nothing is written to it itself."""
+    aliases = registry.aliases(begun.model)
     for alias in (CANARY, SHADOW, CHALLENGER):
-        if registry.aliases(begun.model).get(alias) == begun.version:
+        if aliases.get(alias) == begun.version:
             registry.drop_alias(begun.model, alias)
 
 
@@ -140,6 +139,17 @@ def verify(
                 "evaluate it again"
             )
     verify_files(registry, challenger)
+
+
+def grounds(report: EvaluationReport, challenger: Version, policy_hash: str) -> dict[str, str]:
+    """On what a version was let in, as the journal keeps it."""
+    return {
+        "evaluation": report.fingerprint,
+        "window": report.window,
+        "digest": challenger.digest,
+        "data_version": report.verdict.data_version,
+        "policy": policy_hash,
+    }
 
 
 def verify_files(registry: Registry, version: Version) -> None:

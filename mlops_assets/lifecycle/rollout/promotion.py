@@ -7,6 +7,7 @@ from mlops_assets.lifecycle.rollout import steps
 from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
+    grounds,
     refuse_moved_alias,
     refuse_taken_back,
     verify,
@@ -85,13 +86,7 @@ def promote(
             previous_after=aliases.get(CHAMPION),
             who=who,
             why=f"{report.verdict.verdict}: {'; '.join(report.verdict.reasons)}",
-            evidence={
-                "evaluation": report.fingerprint,
-                "window": report.window,
-                "digest": challenger.digest,
-                "data_version": report.verdict.data_version,
-                "policy": policy_hash,
-            },
+            evidence=grounds(report, challenger, policy_hash),
         )
         return carry_out(registry, journal, journal.begin(entry))
 

@@ -8,6 +8,7 @@ from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
+    grounds,
     refuse_moved_alias,
     refuse_taken_back,
     verify,
@@ -92,11 +93,7 @@ def begin(
             evidence={
                 "strategy": strategy,
                 "share": share,
-                "evaluation": report.fingerprint,
-                "window": report.window,
-                "digest": challenger.digest,
-                "data_version": report.verdict.data_version,
-                "policy": policy_hash,
+                **grounds(report, challenger, policy_hash),
             },
         )
         carry_out(registry, journal, journal.begin(entry))
