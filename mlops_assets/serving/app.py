@@ -16,6 +16,7 @@ from mlops_assets.serving.keys import Keys
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import POLL_SECONDS, Models
 from mlops_assets.serving.options import Options
+from mlops_assets.serving.predictions import Predictions
 from mlops_assets.serving.shadow import Shadow
 
 SOURCE = "REST API"
@@ -47,7 +48,10 @@ def build_app(
     metrics = Metrics(models)
     shadow = Shadow(models, writer, metrics)
     endpoints = Endpoints(models, (writer.log, labels), metrics, options, Labels(labels), (shadow,))
-    return Application(models, writer, options, Gate(keys), metrics, endpoints, shadow.after_answer)
+    predictions = Predictions(
+        models, writer, Gate(keys), metrics, options.in_flight, shadow.after_answer
+    )
+    return Application(predictions, endpoints, options.seconds)
 
 
 class ServerLog(PolicedLog):

@@ -1,6 +1,6 @@
 """What Prometheus scrapes; what a request touches is bound before the first request."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mlops_assets.serving.models import Models
+from mlops_assets.serving.tally import ROLE, Traffic
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -19,8 +19,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class VersionMetrics:
     """The metrics of one version in one role."""
 
-    answered: Any
-    seconds: Any
+    answered: Callable[[float], None]
     batch_rows: Any
     log_failures: Any
     refusals: Any
@@ -37,15 +36,8 @@ class Metrics:
 
     def __init__(self, models: Models):
         self._registry = registry = CollectorRegistry()
-        role = ("model", "version", "variant")
-        self._requests = Counter(
-            "mlops_requests", "Requests by the status of their reply", (*role, "status"),
-            registry=registry,
-        )  # fmt: skip
-        self._seconds = Histogram(
-            "mlops_request_seconds", "From a request's arrival to its reply", role,
-            buckets=SECONDS, registry=registry,
-        )  # fmt: skip
+        self._traffic = Traffic()
+        registry.register(self._traffic)
         self._batch = Histogram(
             "mlops_batch_rows", "Rows that were scored at once", ("model", "version"),
             buckets=ROWS, registry=registry,
@@ -56,7 +48,7 @@ class Metrics:
         )  # fmt: skip
         self._refusals = Counter(
             "mlops_model_refusals", "Requests that passed every check and the model can't score",
-            role, registry=registry,
+            ROLE, registry=registry,
         )  # fmt: skip
         self.shadow_dropped = Counter(
             "mlops_shadow_dropped", "Requests that a shadow which fell behind did not see",
@@ -71,8 +63,7 @@ class Metrics:
     def of(self, model: str, version: int, variant: str) -> VersionMetrics:
         """What a version's requests touch."""
         return VersionMetrics(
-            answered=self._requests.labels(model, version, variant, 200),
-            seconds=self._seconds.labels(model, version, variant),
+            answered=self._traffic.answered(model, version, variant).observe,
             batch_rows=self._batch.labels(model, version),
             log_failures=self._log_failures.labels(model),
             refusals=self._refusals.labels(model, version, variant),
@@ -80,7 +71,7 @@ class Metrics:
 
     def refused(self, model: str, version: str, variant: str, status: int) -> None:
         """Count a request that got no prediction; empty names where no version was reached."""
-        self._requests.labels(model, version, variant, status).inc()
+        self._traffic.refused(model, version, variant, status)
 
     def render(self) -> bytes:
         """The page Prometheus reads."""

@@ -22,7 +22,7 @@ from mlops_assets.lifecycle.artifact import Feature, Serving, write_version
 from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
-from mlops_assets.serving.wire import Protocol
+from mlops_assets.serving.protocol import Protocol
 
 POLL_SECONDS = 0.1
 RECOMMENDER = "mlops_assets_tests.serving.recommender.Alphabet"

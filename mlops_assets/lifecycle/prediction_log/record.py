@@ -123,8 +123,8 @@ def _encode_anything(record: Record) -> bytes:
 
 def _missing(record: Record) -> int:
     """How many values of a record are None: at the least so many are null in its document."""
-    parts = (record.features, record.key, record.answer)
-    return (record.unit is None) + sum(list(part.values()).count(None) for part in parts)
+    missing = list(record.features.values()).count(None) + (record.unit is None)
+    return missing + list(record.answer.values()).count(None)
 
 
 def _refuse_not_finite(value: Any) -> None:
