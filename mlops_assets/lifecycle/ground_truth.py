@@ -68,7 +68,9 @@ class FeedbackLog:
     ):
         self.folder = log_folder / FOLDER
         self._writer = SegmentWriter(self.folder, segment_bytes, durability, sync_seconds)
-        self._merged = reading.Merged(self.folder, self.kind, decode, database, log_folder)
+        self._merged = reading.Merged(
+            self.folder, self.kind, lambda document: [decode(document)], database, log_folder
+        )
 
     def append(self, labels: Sequence[Label]) -> None:
         """Write labels, all of one model, in a single system call.
@@ -81,8 +83,8 @@ class FeedbackLog:
         (model,) = {label.model for label in labels}
         self._writer.append(model, b"".join(line(encode(label)) for label in labels))
 
-    def row(self, document: bytes) -> dict[str, Any]:
-        """A document's columns in the database, but for the model and the place.
+    def rows(self, document: bytes) -> list[dict[str, Any]]:
+        """A document's only row in the database, without the model and the place.
 
         Raises
         ------
@@ -90,13 +92,14 @@ class FeedbackLog:
             When the document is no label.
         """
         label = decode(document)
-        return {
+        row = {
             "prediction_id": label.prediction_id and rows.indexed(label.prediction_id),
             "unit": label.unit and rows.indexed(label.unit),
             "at": None if label.at is None else rows.microseconds(label.at),
             "logged_at": rows.microseconds(label.logged_at),
             "document": document.decode("ascii"),
         }
+        return [row]
 
     def history(self, model: str) -> list[Label]:
         """Every label of a model, oldest first, those that were corrected too."""

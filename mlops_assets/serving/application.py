@@ -148,6 +148,6 @@ class Application:
                 future.set_result(outcome)
 
         scorer.submit(asked.rows, asked.arrived, done)
-        if scorer.light:
+        if scorer.light(len(asked.rows)):
             return await future
         return await self._patience.wait(future, 503, "the model has not answered in time")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.serving.payload import RecordReader, Row
+from mlops_assets.serving.payload import RecordReader
+from mlops_assets.serving.rows import Values
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.tasks import Task
@@ -25,13 +26,13 @@ _NAMES = "feature_names_in_"
 _PLAIN = frozenset({"float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
 
 
-def matrix(rows: Sequence[Row]) -> np.ndarray:
+def matrix(rows: Sequence[Values]) -> np.ndarray:
     """The features as an array of shape (n_rows, n_features); a missing number is NaN."""
     # Column by column, as a frame's values are: BLAS rounds otherwise by the order in memory.
-    return np.array([tuple(row.features.values()) for row in rows], np.float64, order="F")
+    return np.array(rows, np.float64, order="F")
 
 
-def for_arrays(estimator: Any, task: "Task", reader: RecordReader, rows: list[Row]) -> Any:
+def for_arrays(estimator: Any, task: "Task", reader: RecordReader, rows: list[Values]) -> Any:
     """The estimator to ask with `matrix`, or None where it has to be asked with frames.
 
     It is proved on rows: no error, no warning, and every answer the same to the bit.
@@ -60,7 +61,7 @@ def for_arrays(estimator: Any, task: "Task", reader: RecordReader, rows: list[Ro
     return nameless if answered == expected else None
 
 
-def batches_alike(answers: Callable[[list[Row]], list[Any]], rows: list[Row]) -> bool:
+def batches_alike(answers: Callable[[list[Values]], list[Any]], rows: list[Values]) -> bool:
     """Whether a row is answered the same to the bit alone and among others.
 
     Trees are; BLAS rounds a product by how many rows it has. A prediction that depended on who
@@ -91,12 +92,10 @@ def batches_alike(answers: Callable[[list[Row]], list[Any]], rows: list[Row]) ->
     return True
 
 
-def _nearby(row: Row, random: np.random.Generator) -> Row:
-    features = {
-        name: value * random.uniform(0.5, 1.5) if isinstance(value, float) else value
-        for name, value in row.features.items()
-    }
-    return row._replace(features=features)
+def _nearby(row: Values, random: np.random.Generator) -> Values:
+    return tuple(
+        value * random.uniform(0.5, 1.5) if isinstance(value, float) else value for value in row
+    )
 
 
 def _without_names(estimator: Any) -> Any:

@@ -12,7 +12,8 @@ from mlops_assets.serving.inference import InferenceRequest, parse_request, read
 from mlops_assets.serving.invocations import check_content_type, read_invocation
 from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.outputs import check_wanted, output_tensors
-from mlops_assets.serving.payload import RecordReader, Row
+from mlops_assets.serving.payload import RecordReader
+from mlops_assets.serving.rows import Rows
 from mlops_assets.serving.scoring import Answered
 from mlops_assets.serving.tensors import TensorReader
 
@@ -37,7 +38,7 @@ class Form(ABC):
     @abstractmethod
     def rows(
         self, model: ServedModel, readers: "Readers", body: bytes, headers: Headers
-    ) -> tuple[list[Row], Any]:
+    ) -> tuple[Rows, Any]:
         """The checked rows, and what `reply` has to know of the request.
 
         Raises
@@ -73,14 +74,9 @@ class Records(Form):
         return readers.records.read(body), None
 
     def reply(self, model, answered, asked, request_id):
-        given = zip(answered.ids, answered.answers, strict=True)
-        return [JSON], _encode(
-            {
-                "model": model.version.model,
-                "version": model.version.number,
-                "predictions": [{"prediction_id": i, **answer} for i, answer in given],
-            }
-        )
+        name, number = _encode(model.version.model), model.version.number
+        body = b'{"model":%s,"version":%d,"predictions":%s}' % (name, number, answered.encoded)
+        return [JSON], body
 
 
 class Inference(Form):

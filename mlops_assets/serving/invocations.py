@@ -5,7 +5,8 @@ from typing import Any
 from mlops_assets.serving.documents import parse_document
 from mlops_assets.serving.errors import RequestError
 from mlops_assets.serving.fields import kind_of
-from mlops_assets.serving.payload import RecordReader, Row, as_records, refuse_count
+from mlops_assets.serving.payload import RecordReader, as_records, refuse_count
+from mlops_assets.serving.rows import Rows
 
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
@@ -25,7 +26,7 @@ def check_content_type(content_type: str) -> None:
         )
 
 
-def read_invocation(reader: RecordReader, body: bytes) -> list[Row]:
+def read_invocation(reader: RecordReader, body: bytes) -> Rows:
     """The checked rows of a payload.
 
     Raises

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,8 @@ from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
 from mlops_assets.serving.answers import first_not_finite
 from mlops_assets.serving.arrays import batches_alike, for_arrays, matrix
-from mlops_assets.serving.payload import RecordReader, Row
+from mlops_assets.serving.payload import RecordReader
+from mlops_assets.serving.rows import Values
 
 EXAMPLE_FILE = "input_example.json"
 
@@ -41,11 +43,10 @@ class ServedModel:
         """How the estimator is asked."""
         return TASKS[self.serving.task]
 
-    def answers(self, rows: list[Row]) -> list[dict[str, Any]]:
-        """What the version answers, one JSON-able mapping a row."""
+    def answers(self, rows: Sequence[Values]) -> list[dict[str, Any]]:
+        """What the version answers to the features of each row, one JSON-able mapping a row."""
         if self.packed is not None:
-            values = [tuple(row.features.values()) for row in rows]
-            return self.task.answers(self.packed, self.packed.encode(values))
+            return self.task.answers(self.packed, self.packed.encode(rows))
         if self.nameless is not None:
             return self.task.answers(self.nameless, matrix(rows))
         return self.task.answers(self.estimator, self.reader.frame(rows))
@@ -89,17 +90,16 @@ def load(registry: Registry, version: Version) -> ServedModel:
     return replace(model, batches=alike)
 
 
-def _example(model: ServedModel, example: Path) -> list[Row]:
+def _example(model: ServedModel, example: Path) -> list[Values]:
     if not example.exists():
         return []
     # MLflow writes a missing number as NaN, which is not JSON; a client writes null.
     table = json.loads(example.read_text("utf-8"), parse_constant=lambda _: None)
-    return model.reader.rows(
-        [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
-    )
+    records = [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
+    return model.reader.rows(records).values if records else []
 
 
-def _warm_up(model: ServedModel, rows: list[Row]) -> None:
+def _warm_up(model: ServedModel, rows: list[Values]) -> None:
     # The first prediction imports and compiles: it must not be a client's, and must not fail.
     if rows and first_not_finite(model.answers(rows)) is not None:
         raise ArtifactError(f"{model.version} has no finite answer to its own example")

@@ -1,8 +1,8 @@
 """What a client sends: JSON records, checked field by field, as the frame an estimator expects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
@@ -18,6 +18,7 @@ from mlops_assets.serving.fields import (
     kind_of,
     moment,
 )
+from mlops_assets.serving.rows import Row, Rows, Values
 from mlops_assets.serving.typed import extras, record_type, texts
 
 if TYPE_CHECKING:
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 10_000
-
-
-class Row(NamedTuple):
-    """One record: what the estimator sees of it, and what the prediction log keeps beside."""
-
-    features: dict[str, Any]
-    unit: str | None
-    at: datetime | None
-    key: dict[str, Any]
 
 
 class RecordReader:
@@ -67,7 +59,7 @@ class RecordReader:
         self._decoder = None if record is None else _decoder(record)
         self._quotes = 2 * (len(self.names) + texts(serving))
 
-    def read(self, body: bytes) -> list[Row]:
+    def read(self, body: bytes) -> Rows:
         """The checked records of a request: a JSON list of objects, or one object.
 
         Raises
@@ -88,9 +80,9 @@ class RecordReader:
         # (msgspec keeps the last), or an escaped quote.
         if body.count(b'"') != self._quotes * len(columns) + self._extra_quotes(columns):
             return self.rows(as_records(parse_document(body)))
-        return [self.row(number, values) for number, values in enumerate(columns)]
+        return self.checked_rows(columns)
 
-    def rows(self, records: list[dict[str, Any]]) -> list[Row]:
+    def rows(self, records: list[dict[str, Any]]) -> Rows:
         """The checked records.
 
         Raises
@@ -98,23 +90,30 @@ class RecordReader:
         RequestError
             Naming row and field of the first value that is wrong.
         """
-        return [self._row(number, record) for number, record in enumerate(records)]
+        refuse_count(len(records))
+        return Rows.of(self.names, [self._row(n, record) for n, record in enumerate(records)])
 
-    def row(self, number: int, values: Sequence[Any]) -> Row:
-        """A record whose values are checked but for its time: features, then ``extras``.
+    def checked_rows(self, columns: list[Values]) -> Rows:
+        """Rows whose values are checked but for their times: features, then ``extras``.
 
         Raises
         ------
         RequestError
             Naming the row whose time is no time.
         """
+        if self._plain:
+            return Rows(self.names, columns)
+        return Rows.of(
+            self.names, [self._checked_row(n, values) for n, values in enumerate(columns)]
+        )
+
+    def _checked_row(self, number: int, values: Values) -> Row:
         serving, names = self.serving, self.names
         features = dict(zip(names, values, strict=False))
-        if self._plain:
-            return Row(features, None, None, {})
+        seen = values[: len(names)]
         if not self.extras:
             unit = str(features[serving.unit]) if serving.unit in features else None
-            return Row(features, unit, None, {n: features[n] for n in serving.key})
+            return Row(seen, unit, None, {n: features[n] for n in serving.key})
         given = zip(self.extras, values[len(names) :], strict=True)
         known = features | {name: value for name, value in given if value is not UNSET}
         at = None
@@ -122,21 +121,20 @@ class RecordReader:
             at = self.checked(number, serving.time, known[serving.time])
             at = at if isinstance(at, datetime) else None
         return Row(
-            features=features,
+            values=seen,
             unit=str(known[serving.unit]) if serving.unit in known else None,
             at=at,
             key={name: known[name] for name in serving.key if name in known},
         )
 
-    def frame(self, rows: Iterable[Row]) -> "pd.DataFrame":
+    def frame(self, rows: Sequence[Values]) -> "pd.DataFrame":
         """The rows as the estimator's columns, in its order and dtypes."""
         import pandas as pd
 
-        seen = [row.features for row in rows]
         return pd.DataFrame(
             {
-                feature.name: pd.Series([f[feature.name] for f in seen], dtype=feature.dtype)
-                for feature in self.serving.features
+                feature.name: pd.Series([values[place] for values in rows], dtype=feature.dtype)
+                for place, feature in enumerate(self.serving.features)
             }
         )
 
@@ -164,7 +162,7 @@ class RecordReader:
         serving = self.serving
         at = checked.get(serving.time) if serving.time else None
         return Row(
-            features={name: checked[name] for name in self.names},
+            values=tuple(checked[name] for name in self.names),
             unit=str(checked[serving.unit]) if serving.unit in checked else None,
             at=at if isinstance(at, datetime) else None,
             key={name: record[name] for name in serving.key if name in record},

@@ -18,15 +18,17 @@ from mlops_assets.serving.gate import Gate
 from mlops_assets.serving.keys import Key, check_scope
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import Models, Routed
-from mlops_assets.serving.payload import Row
+from mlops_assets.serving.rows import Rows
 from mlops_assets.serving.scoring import Answered, Scorer, Writer
 
 _PROBE = PROBE_HEADER.encode()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
-AfterAnswer = Callable[[Routed, list[Row], Answered], None]
+AfterAnswer = Callable[[Routed, Rows, Answered], None]
 # Status, headers and body.
 Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+_NONE = Rows((), [])
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class Asked:
         self.address: Address | None = None
         self.bound: Bound | None = None
         self.key: Key | None = None
-        self.rows: list[Row] = []
+        self.rows = _NONE
         self.wanted: Any = None
 
 
@@ -156,7 +158,7 @@ class Predictions:
         assert address is not None
         assert bound is not None
         self._read(asked, bound, body)
-        unit = asked.rows[0].unit
+        unit = asked.rows.unit
         # Who names no unit was routed by chance already.
         chosen = bound.routed if unit is None else self._route(address, unit)
         if chosen is bound.routed or chosen == bound.routed:

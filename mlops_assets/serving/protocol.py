@@ -213,13 +213,15 @@ class Protocol(HttpToolsProtocol):
         try:
             predictions.refuse_overload()
             predictions.admit(asked)
-            if not predictions.bind(asked, address).scorer.light:
+            predictions.bind(asked, address)
+            predictions.read(asked, self._body)
+            assert asked.bound is not None
+            scorer = asked.bound.scorer
+            if not scorer.light(len(asked.rows)):
                 predictions.in_flight -= 1
                 return False
             self.cycle = cycle  # type: ignore[assignment]
-            predictions.read(asked, self._body)
-            assert asked.bound is not None
-            asked.bound.scorer.submit(asked.rows, asked.arrived, cycle)
+            scorer.submit(asked.rows, asked.arrived, cycle)
         except Exception as error:  # noqa: BLE001 - the parser must go on; answered, and logged
             self.cycle = cycle  # type: ignore[assignment]
             cycle.refuse(error)

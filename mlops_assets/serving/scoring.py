@@ -2,24 +2,23 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from mlops_assets.lifecycle.prediction_log import Record, new_prediction_id
-from mlops_assets.lifecycle.registry import Version
 from mlops_assets.serving.answers import first_not_finite
 from mlops_assets.serving.errors import RequestError, brief
 from mlops_assets.serving.metrics import VersionMetrics
 from mlops_assets.serving.models import Routed
-from mlops_assets.serving.payload import MAX_ROWS, Row
+from mlops_assets.serving.payload import MAX_ROWS
+from mlops_assets.serving.records import Recorded, Recorder
+from mlops_assets.serving.rows import Rows, Values
 
 # What would hold the event loop up for longer is scored in a thread.
 LIGHT_SECONDS = 0.004
-LIGHT_ROWS = 256
-_MEMORY = 0.8
 # Among so many rows the one that a model refuses is looked for, to be named.
 SEARCHED_ROWS = 64
 
@@ -27,10 +26,11 @@ log = logging.getLogger(__name__)
 
 
 class Answered(NamedTuple):
-    """The answers to one request, in the order of its rows, and their ids in the log."""
+    """The answers to one request, in the order of its rows, their ids, and both as JSON."""
 
     answers: list[dict[str, Any]]
     ids: list[str]
+    encoded: bytes
 
 
 class Writer(Protocol):
@@ -38,15 +38,15 @@ class Writer(Protocol):
 
     waits: bool
 
-    def append(self, records: Sequence[Record]) -> object:
-        """Write the records of one flush; OSError when no answer may leave without them."""
+    def append(self, model: str, documents: Sequence[bytes], rows: int) -> object:
+        """Write what one flush answered; OSError when no answer may leave without it."""
 
 
 Outcome = Answered | Exception
 
 
 class _Asked(NamedTuple):
-    rows: list[Row]
+    rows: Rows
     arrived: float
     done: Callable[[Outcome], None]
 
@@ -67,26 +67,25 @@ class Scorer:
     """
 
     def __init__(self, routed: Routed, writer: Writer, metrics: VersionMetrics):
-        self._model, self._variant = routed.model, routed.variant
+        self._model = routed.model
+        self._recorder = Recorder(routed.model.version, routed.variant)
         self._log = writer
         self._metrics = metrics
         self._waiting: deque[_Asked] = deque()
         self._scheduled = False
-        # Until it has been measured, a model may be slow.
-        self._seconds = float("inf")
+        self._pace = Pace()
         self._flushing: asyncio.Task | None = None
 
-    @property
-    def light(self) -> bool:
-        """Whether the model answers in a fraction of a tick."""
-        return self._seconds <= LIGHT_SECONDS
+    def light(self, rows: int) -> bool:
+        """Whether so many rows are answered in a fraction of a tick."""
+        return not self._log.waits and self._pace.expected(rows) <= LIGHT_SECONDS
 
-    def submit(self, rows: list[Row], arrived: float, done: Callable[[Outcome], None]) -> None:
+    def submit(self, rows: Rows, arrived: float, done: Callable[[Outcome], None]) -> None:
         """Answer rows soon.
 
         Parameters
         ----------
-        rows : list of Row
+        rows : Rows
         arrived : float
             When the request arrived, by ``time.perf_counter``.
         done : callable
@@ -101,7 +100,7 @@ class Scorer:
 
     def _flush(self) -> None:
         asked = self._take()
-        if self.light and not self._log.waits and sum(len(a.rows) for a in asked) <= LIGHT_ROWS:
+        if self.light(_rows(asked)):
             self._settle(asked, self._timed(asked))
             self._again()
         else:
@@ -119,7 +118,11 @@ class Scorer:
     def _take(self) -> list[_Asked]:
         taken = [self._waiting.popleft()]
         rows = len(taken[0].rows)
-        while self._waiting and rows + len(self._waiting[0].rows) <= MAX_ROWS:
+        most = MAX_ROWS
+        if self.light(rows):
+            # Together they should be light, too.
+            most = min(most, int(LIGHT_SECONDS / self._pace.row))
+        while self._waiting and rows + len(self._waiting[0].rows) <= most:
             taken.append(self._waiting.popleft())
             rows += len(taken[-1].rows)
         return taken
@@ -131,10 +134,7 @@ class Scorer:
     def _timed(self, asked: list[_Asked]) -> list[Outcome]:
         started = time.perf_counter()
         outcomes = self._outcomes(asked)
-        took = time.perf_counter() - started
-        # Quick to trust and slow to doubt: a busy machine makes any model look slow at times.
-        known = min(self._seconds, 1.0)
-        self._seconds = min(took, _MEMORY * known + (1 - _MEMORY) * took)
+        self._pace.saw(_rows(asked), time.perf_counter() - started)
         return outcomes
 
     def _outcomes(self, asked: list[_Asked]) -> list[Outcome]:
@@ -151,44 +151,53 @@ class Scorer:
             return [outcome for request in asked for outcome in self._outcomes([request])]
 
     def _answered(self, asked: list[_Asked]) -> list[Answered]:
-        if self._model.batches:
-            answers = self._scored([row for request in asked for row in request.rows])
+        if self._model.batches and len(asked) > 1:
+            answers = self._scored([values for request in asked for values in request.rows.values])
         else:
-            answers = [answer for request in asked for answer in self._scored(request.rows)]
+            answers = [answer for request in asked for answer in self._scored(request.rows.values)]
+        now, start = datetime.now(UTC), 0
         results: list[Answered] = []
-        records: list[Record] = []
+        documents: list[bytes] = []
         for request in asked:
-            given = answers[len(records) : len(records) + len(request.rows)]
-            made = self._records(request, given, 200)
-            results.append(Answered(given, [record.prediction_id for record in made]))
-            records += made
+            given = answers[start : start + len(request.rows)]
+            start += len(given)
+            recorded = self._recorded(request, given, now)
+            documents.append(recorded.document)
+            results.append(Answered(given, recorded.ids, recorded.answers))
         try:
-            self._log.append(records)
+            self._log.append(self._model.version.model, documents, start)
         except OSError as error:
             self._metrics.log_failures.inc()
             log.error("%s: the prediction log can't be written: %s", self._model.version, error)
             raise _Unlogged(503, "the predictions could not be logged, so none is given") from error
         return results
 
-    def _scored(self, rows: list[Row]) -> list[dict[str, Any]]:
+    def _recorded(self, asked: _Asked, answers: list[dict[str, Any]], now: datetime) -> Recorded:
+        latency_ms = (time.perf_counter() - asked.arrived) * 1000
+        try:
+            return self._recorder.document(asked.rows, answers, now, latency_ms)
+        except ValueError:
+            row = first_not_finite(answers)
+            if row is None:
+                raise
+            message = f"row {row}: the model has no finite answer to it"
+            raise self._refusal(message) from None
+
+    def _scored(self, rows: list[Values]) -> list[dict[str, Any]]:
         # Loading has seen that the model can answer: what it can't answer now is in the values.
         self._metrics.batch_rows.observe(len(rows))
         try:
-            answers = self._model.answers(rows)
+            return self._model.answers(rows)
         except ValueError as error:
             place = self._first_refused(rows)
             raise self._refusal(f"{place}the model can't score it: {brief(error)}") from error
-        row = first_not_finite(answers)
-        if row is not None:
-            raise self._refusal(f"row {row}: the model has no finite answer to it")
-        return answers
 
     def _refusal(self, message: str) -> RequestError:
         self._metrics.refusals.inc()
         log.warning("%s refused what had passed every check: %s", self._model.version, message)
         return RequestError(422, message)
 
-    def _first_refused(self, rows: list[Row]) -> str:
+    def _first_refused(self, rows: list[Values]) -> str:
         for number, row in enumerate(rows[:SEARCHED_ROWS]):
             try:
                 self._model.answers([row])
@@ -196,65 +205,54 @@ class Scorer:
                 return f"row {number}: "
         return ""
 
-    def _records(self, asked: _Asked, answers: list[dict[str, Any]], status: int) -> list[Record]:
-        latency_ms = (time.perf_counter() - asked.arrived) * 1000
-        return made_records(
-            self._model.version,
-            self._variant,
-            asked.rows,
-            answers,
-            datetime.now(UTC),
-            latency_ms,
-            status,
-        )
-
     def _log_failure(self, asked: _Asked, status: int) -> None:
         """What a version could not answer is what a canary is judged by."""
+        version, now = self._model.version, datetime.now(UTC)
+        latency_ms = (time.perf_counter() - asked.arrived) * 1000
+        nothing: list[dict[str, Any]] = [{} for _ in asked.rows.values]
         try:
-            self._log.append(self._records(asked, [{} for _ in asked.rows], status))
+            recorded = self._recorder.document(asked.rows, nothing, now, latency_ms, status)
+            self._log.append(version.model, [recorded.document], len(asked.rows))
         except Exception as error:  # noqa: BLE001 - the client must hear of the first error
             self._metrics.log_failures.inc()
-            log.error("%s: a failure can't be logged: %s", self._model.version, brief(error))
+            log.error("%s: a failure can't be logged: %s", version, brief(error))
+
+
+class Pace:
+    """How long a model takes, as far as it has been seen; at first it may be slow.
+
+    Quick to trust and slow to doubt: a busy machine makes any model look slow at times.
+    """
+
+    few = 32  # for which a call costs about the same as for one
+    memory = 0.8
+
+    def __init__(self) -> None:
+        self._call = self._row = math.inf
+
+    @property
+    def row(self) -> float:
+        """Seconds for one of many rows."""
+        return min(self._row, self._call)
+
+    def expected(self, rows: int) -> float:
+        """Seconds for so many rows at once."""
+        return self._call if rows <= self.few else rows * self.row
+
+    def saw(self, rows: int, seconds: float) -> None:
+        """Learn how long a call took."""
+        if rows <= self.few:
+            self._call = self._blend(self._call, seconds)
+        else:
+            self._row = self._blend(self._row, seconds / rows)
+
+    def _blend(self, known: float, seen: float) -> float:
+        return min(seen, self.memory * min(known, 1.0) + (1 - self.memory) * seen)
+
+
+def _rows(asked: Sequence[_Asked]) -> int:
+    return sum(len(request.rows) for request in asked)
 
 
 class _Unlogged(RequestError):
     """The answers are there, the log is not."""
-
-
-def made_records(
-    version: Version,
-    variant: str,
-    rows: Sequence[Row],
-    answers: Sequence[dict[str, Any]],
-    now: datetime,
-    latency_ms: float,
-    status: int,
-) -> list[Record]:
-    """The log's records of one request.
-
-    Parameters
-    ----------
-    answers : sequence of dict
-        One a row; empty where the version could not answer.
-    now : datetime
-        Aware, UTC.
-    """
-    latency = round(latency_ms, 3)
-    return [
-        Record(
-            prediction_id=new_prediction_id(),
-            model=version.model,
-            version=version.number,
-            run_id=version.run_id,
-            unit=row.unit,
-            at=now if row.at is None else row.at,
-            logged_at=now,
-            features=row.features,
-            key=row.key,
-            answer=given,
-            latency_ms=latency,
-            variant=variant,
-            status=status,
-        )
-        for row, given in zip(rows, answers, strict=True)
-    ]

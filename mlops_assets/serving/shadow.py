@@ -12,9 +12,10 @@ from mlops_assets.serving.errors import brief
 from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import Models
-from mlops_assets.serving.payload import Row
+from mlops_assets.serving.records import Recorder
 from mlops_assets.serving.routing import Routed
-from mlops_assets.serving.scoring import Answered, Writer, made_records
+from mlops_assets.serving.rows import Rows
+from mlops_assets.serving.scoring import Answered, Writer
 
 MOST_WAITING = 1000
 
@@ -36,7 +37,7 @@ class Shadow:
 
     def __init__(self, models: Models, writer: Writer, metrics: Metrics):
         self._models, self._writer, self._metrics = models, writer, metrics
-        self._waiting: deque[tuple[ServedModel, list[Row]]] = deque()
+        self._waiting: deque[tuple[ServedModel, Rows]] = deque()
         self._something = threading.Event()
         self._stopping = False
         self._told = 0.0
@@ -53,7 +54,7 @@ class Shadow:
         if self._thread.is_alive():
             self._thread.join()
 
-    def after_answer(self, routed: Routed, rows: list[Row], answered: Answered) -> None:
+    def after_answer(self, routed: Routed, rows: Rows, answered: Answered) -> None:
         """Remember what was asked, where a shadow should see it; called on the event loop."""
         name = routed.model.version.model
         shadow = self._models.shadow(name)
@@ -78,21 +79,20 @@ class Shadow:
             if self._stopping:
                 return
 
-    def _score(self, model: ServedModel, rows: list[Row]) -> None:
+    def _score(self, model: ServedModel, rows: Rows) -> None:
         started, status = time.perf_counter(), 200
-        answers: list[dict] = [{} for _ in rows]
+        answers: list[dict] = [{} for _ in rows.values]
         try:
-            answers = model.answers(rows)
+            answers = model.answers(rows.values)
             if first_not_finite(answers) is not None:
-                status, answers = 422, [{} for _ in rows]
+                status, answers = 422, [{} for _ in rows.values]
         except Exception as error:  # noqa: BLE001 - an estimator raises what it likes
             status = 500
             log.error("%s, a shadow, failed: %s", model.version, brief(error))
         latency = (time.perf_counter() - started) * 1000
-        records = made_records(
-            model.version, SHADOW, rows, answers, datetime.now(UTC), latency, status
-        )
+        recorder = Recorder(model.version, SHADOW)
+        recorded = recorder.document(rows, answers, datetime.now(UTC), latency, status)
         try:
-            self._writer.append(records)
+            self._writer.append(model.version.model, [recorded.document], len(rows))
         except OSError as error:
             log.error("%s: the prediction log can't be written: %s", model.version, error)

@@ -7,7 +7,8 @@ from msgspec import UNSET
 from mlops_assets.serving.datatypes import BYTES, accepts, datatype_of
 from mlops_assets.serving.errors import RequestError, shown
 from mlops_assets.serving.inference import Values
-from mlops_assets.serving.payload import RecordReader, Row, refuse_count
+from mlops_assets.serving.payload import RecordReader, refuse_count
+from mlops_assets.serving.rows import Rows
 
 Tensor = dict[str, Any]
 _COUNT = -1
@@ -37,7 +38,7 @@ class TensorReader:
             for f in self._records.serving.features
         ]
 
-    def rows(self, inputs: list[Values]) -> list[Row]:
+    def rows(self, inputs: list[Values]) -> Rows:
         """The rows of a request.
 
         Raises
@@ -60,15 +61,12 @@ class TensorReader:
             _same_length(name, values, count)
         given = [self._extra(name, extra[name], count) if name in extra else [UNSET] * count
                  for name in self._records.extras]  # fmt: skip
-        return [
-            self._records.row(n, values)
-            for n, values in enumerate(zip(*columns, *given, strict=True))
-        ]
+        return self._records.checked_rows(list(zip(*columns, *given, strict=True)))
 
     def _is_matrix(self, values: Values) -> bool:
         return self._matrix and values.name not in self._records.checks
 
-    def _whole(self, values: Values) -> list[Row] | None:
+    def _whole(self, values: Values) -> Rows | None:
         """The rows of a matrix that needs no check, or None for any other."""
         width = len(self._records.names)
         plain = self._all_plain and values.finite and not self._records.extras
@@ -76,8 +74,9 @@ class TensorReader:
             return None
         self._check_datatype(self._records.names[0], values.datatype)
         refuse_count(values.shape[0])
-        flat, row = values.flat, self._records.row
-        return [row(n, flat[n * width : (n + 1) * width]) for n in range(values.shape[0])]
+        flat = values.flat
+        # A tuple of each `width` values in a row.
+        return self._records.checked_rows(list(zip(*[iter(flat)] * width, strict=True)))
 
     def _split(self, values: Values) -> list[list[Any]]:
         names = self._records.names

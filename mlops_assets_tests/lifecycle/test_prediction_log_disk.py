@@ -11,6 +11,7 @@ import pytest
 
 from mlops_assets.lifecycle.prediction_log import LogPolicy, PolicedLog, PredictionLog
 from mlops_assets.lifecycle.prediction_log import committer as committer_module
+from mlops_assets.lifecycle.prediction_log.record import encode
 from mlops_assets.lifecycle.prediction_log.segments import is_closed
 from mlops_assets_tests.lifecycle.test_prediction_log import record, segments
 
@@ -164,8 +165,13 @@ def fill(folder, size):
 
 def append_all(log, records, logged):
     for one in records:
-        assert log.append([one])
+        assert append(log, one)
         logged.append(one)
+
+
+def append(policed, *records):
+    documents = [encode(one) for one in records]
+    return policed.append(records[0].model, documents, len(records))
 
 
 @pytest.mark.parametrize("durability", ["write", "group_commit"])
@@ -177,13 +183,13 @@ def test_full_disk_closed_no_answer_leaves_and_the_log_stays_whole(small_disk, d
     with pytest.raises(OSError, match=r"space|written"):
         append_all(policed, [record(answer={"prediction": "x" * 1000})] * 1000, logged)
     with caplog.at_level(logging.ERROR), pytest.raises(OSError, match=r"space|written"):
-        policed.append([record(answer={"prediction": "x" * 5000})])
+        append(policed, record(answer={"prediction": "x" * 5000}))
     assert policed.failures("fraud").refused == 2
     assert policed.failures("fraud").lost == 0
     assert 1 < len(logged) < 1000
     assert len(log.read("fraud").records) == len(logged)
     (small_disk / "filler").unlink()
-    assert policed.append([record()])
+    assert append(policed, record())
     assert len(log.read("fraud").records) == len(logged) + 1
     log.close()
 
@@ -194,9 +200,9 @@ def test_full_disk_open_the_answer_leaves_and_is_counted_with_an_alarm(small_dis
     fill(small_disk, 1_000_000)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            assert policed.append([record(), record()]) is False
+            assert append(policed, record(), record()) is False
         with pytest.raises(OSError, match="space"):
-            policed.append([record(model="pricing")])
+            append(policed, record(model="pricing"))
     assert policed.failures("fraud").lost == 6
     assert policed.failures("fraud").refused == 0
     assert policed.failures("pricing").refused == 1

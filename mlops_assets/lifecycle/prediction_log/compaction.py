@@ -25,8 +25,8 @@ class Log(Protocol):
     folder: Path
     kind: str
 
-    def row(self, document: bytes) -> dict[str, Any]:
-        """The table's columns, of a document."""
+    def rows(self, document: bytes) -> list[dict[str, Any]]:
+        """The table's columns, of each row of a document."""
 
 
 @dataclass
@@ -120,12 +120,16 @@ def _move(
             torn = raw if closed else None
             break
         try:
-            rows.append({**log.row(document(raw)), "offset": offset, "model": model})
+            # A line is longer than it has rows, so that these places are nobody else's.
+            rows += [
+                {**row, "offset": offset + number, "model": model}
+                for number, row in enumerate(log.rows(document(raw)))
+            ]
         except (ValueError, KeyError, TypeError) as error:
             done.damaged.append(damage(file, offset, log.kind, error))
             break
         end = offset + len(raw)
-        if len(rows) == batch:
+        if len(rows) >= batch:
             if not store.add(log.kind, segment, end, rows):
                 return None  # another compactor is at it
             done.rows += len(rows)

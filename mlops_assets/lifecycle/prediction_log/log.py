@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_assets.lifecycle.prediction_log import reading, rows
+from mlops_assets.lifecycle.prediction_log.batch import decode_batch, is_batch
 from mlops_assets.lifecycle.prediction_log.lines import line
 from mlops_assets.lifecycle.prediction_log.record import Record, decode, encode
 from mlops_assets.lifecycle.prediction_log.segments import (
@@ -59,7 +60,7 @@ class PredictionLog:
     ):
         self.folder = folder
         self._writer = SegmentWriter(folder, segment_bytes, durability, sync_seconds)
-        self._merged = reading.Merged(folder, self.kind, decode, database, folder)
+        self._merged = reading.Merged(folder, self.kind, decoded, database, folder)
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of one reply, all of one model, in a single system call.
@@ -74,13 +75,13 @@ class PredictionLog:
         self._writer.append(model, b"".join(line(encode(record)) for record in records))
 
     def append_documents(self, model: str, documents: Sequence[bytes]) -> "Future[None] | None":
-        """The same for records that the caller has encoded, without waiting for the disk.
+        """The same for what the caller has encoded, without waiting for the disk.
 
         Parameters
         ----------
         model : str
         documents : sequence of bytes
-            As `record.encode` makes them: JSON in ASCII, without a newline.
+            As `encode` and `encode_batch` make them: JSON in ASCII, without a newline.
 
         Returns
         -------
@@ -90,15 +91,19 @@ class PredictionLog:
         """
         return self._writer.append_soon(model, b"".join(map(line, documents)))
 
-    def row(self, document: bytes) -> dict[str, Any]:
-        """A document's columns in the database, but for the model and the place.
+    def rows(self, document: bytes) -> list[dict[str, Any]]:
+        """A document's rows in the database, without the model and the place.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            When the document is no record.
+            When the document is none of this log's.
         """
-        record = decode(document)
+        if is_batch(document):
+            return [self._row(record, encode(record)) for record in decode_batch(document)]
+        return [self._row(decode(document), document)]
+
+    def _row(self, record: Record, document: bytes) -> dict[str, Any]:
         return {
             "prediction_id": rows.indexed(record.prediction_id),
             "unit": record.unit and rows.indexed(record.unit),
@@ -160,6 +165,12 @@ class PredictionLog:
         """Sync and close the segments; a later append begins new ones."""
         self._writer.close()
         self._merged.close()
+
+
+def decoded(document: bytes | str) -> list[Record]:
+    """The records of a document; raises as `decode` does."""
+    content = document.encode("ascii") if isinstance(document, str) else document
+    return decode_batch(content) if is_batch(content) else [decode(content)]
 
 
 def _within(at: datetime, start: datetime | None, end: datetime | None) -> bool:

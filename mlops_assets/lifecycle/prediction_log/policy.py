@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_assets.lifecycle.prediction_log.log import PredictionLog
-from mlops_assets.lifecycle.prediction_log.record import Record
 
 ALARM_SECONDS = 60
 
@@ -66,8 +65,16 @@ class PolicedLog:
         self._alarmed: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def append(self, records: Sequence[Record]) -> bool:
-        """Append the records of one reply; False when they are lost and the policy bears it.
+    def append(self, model: str, documents: Sequence[bytes], rows: int) -> bool:
+        """Append encoded records; False when they are lost and the policy bears it.
+
+        Parameters
+        ----------
+        model : str
+        documents : sequence of bytes
+            See `PredictionLog.append_documents`; with ``group_commit`` the disk is waited for.
+        rows : int
+            How many predictions are in them.
 
         Raises
         ------
@@ -75,9 +82,11 @@ class PolicedLog:
             When the policy fails closed: the reply must not leave.
         """
         try:
-            self.log.append(records)
+            done = self.log.append_documents(model, documents)
+            if done is not None:
+                done.result()
         except OSError as error:
-            if self.failed(records[0].model, len(records), error) == "closed":
+            if self.failed(model, rows, error) == "closed":
                 raise
             return False
         return True

@@ -44,7 +44,7 @@ class Merged:
     kind : str
         Which of the database's tables.
     decode : callable
-        From a document to what is yielded; raises ValueError, KeyError or TypeError.
+        From a document to the list of what is yielded; raises ValueError, KeyError or TypeError.
     database : str or None
         SQLAlchemy URL; None for the SQLite file in ``home``.
     home : Path
@@ -54,7 +54,7 @@ class Merged:
         self,
         folder: Path,
         kind: str,
-        decode: Callable[[bytes | str], Any],
+        decode: Callable[[bytes | str], list[Any]],
         database: str | None,
         home: Path,
     ):
@@ -87,7 +87,7 @@ class Merged:
             known = {segment.id: segment.stored for segment in moved.values()}
             for segment, offset, content in store.documents(self.kind, query):
                 if offset < known.get(segment, 0):
-                    yield self.decode(content)
+                    yield from self.decode(content)
 
     def close(self) -> None:
         """Close the database's connections; a later read opens new ones."""
@@ -103,7 +103,7 @@ class Merged:
                 if not raw.endswith(b"\n"):
                     torn.lines += closed
                     break
-                yield self._decoded(file, offset, raw)
+                yield from self._decoded(file, offset, raw)
                 offset += len(raw)
         except FileNotFoundError:
             store = self._opened()
@@ -113,9 +113,10 @@ class Merged:
             if segment is not None:
                 torn.lines += segment.torn
                 found = store.segment_documents(self.kind, segment.id, offset)
-                yield from map(self.decode, found)
+                for content in found:
+                    yield from self.decode(content)
 
-    def _decoded(self, file: Path, offset: int, raw: bytes) -> Any:
+    def _decoded(self, file: Path, offset: int, raw: bytes) -> list[Any]:
         try:
             return self.decode(document(raw))
         except (ValueError, KeyError, TypeError) as error:

@@ -109,7 +109,7 @@ def encode(record: Record) -> bytes:
         return _encode_anything(record)
     # What msgspec makes of NaN is null; what it makes of other alphabets is not ASCII.
     if document.count(b"null") > _missing(record):
-        _refuse_not_finite([record.features, record.key, record.answer, record.latency_ms])
+        refuse_not_finite([record.features, record.key, record.answer, record.latency_ms])
     return document if document.isascii() else _encode_anything(record)
 
 
@@ -127,16 +127,17 @@ def _missing(record: Record) -> int:
     return missing + list(record.answer.values()).count(None)
 
 
-def _refuse_not_finite(value: Any) -> None:
+def refuse_not_finite(value: Any) -> None:
+    """ValueError for a number, however deep, that JSON has not."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{value} is not JSON compliant")
     elif isinstance(value, dict):
         for each in value.values():
-            _refuse_not_finite(each)
+            refuse_not_finite(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            _refuse_not_finite(each)
+            refuse_not_finite(each)
 
 
 _DECODER = msgspec.json.Decoder(Record)

@@ -40,7 +40,8 @@ class BinaryClassification(TabularTask):
 
     def answers(self, estimator, asked):
         return [
-            {"prediction": int(p > 0.5), "score": float(p)} for p in self.scores(estimator, asked)
+            {"prediction": int(score > 0.5), "score": score}
+            for score in self.scores(estimator, asked).tolist()
         ]
 
     def predicted(self, answers):
@@ -72,9 +73,10 @@ class MulticlassClassification(TabularTask):
         return super().check_truth(truth) or _needs_classes(truth, None, exactly=False)
 
     def answers(self, estimator, asked):
+        scores = self.scores(estimator, asked)
         return [
-            {"prediction": int(row.argmax()), "scores": [float(p) for p in row]}
-            for row in self.scores(estimator, asked)
+            {"prediction": label, "scores": row}
+            for label, row in zip(scores.argmax(axis=1).tolist(), scores.tolist(), strict=True)
         ]
 
 
@@ -88,7 +90,7 @@ class Regression(TabularTask):
         return estimator.predict(asked)
 
     def answers(self, estimator, asked):
-        return [{"prediction": float(value)} for value in self.scores(estimator, asked)]
+        return [{"prediction": value} for value in self.scores(estimator, asked).tolist()]
 
     def predicted(self, answers):
         return _column(answers, "prediction")

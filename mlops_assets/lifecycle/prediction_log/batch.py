@@ -1,0 +1,165 @@
+"""The answers to one request of several rows: one document, read as one record a row."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from mlops_assets.lifecycle.prediction_log.record import Record, refuse_not_finite
+
+_BEGINNING = b'{"rows":'
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What `Record` is for one row, for several that were asked and answered together.
+
+    Parameters
+    ----------
+    rows : int
+        How many.
+    prediction_id : str
+        Of the request; row ``k`` has `row_ids` of it.
+    names : list of str
+        The features.
+    values : list of tuple
+        One a row, in the order of ``names``; None for a missing number.
+    answers : list of dict
+        Each with its ``prediction_id``, too.
+    units : list of (str or None) or None
+    at : list of (datetime or None) or None
+        None, of a row or of all, where a row did not say when it happened: then, ``logged_at``.
+    keys : list of dict or None
+    """
+
+    rows: int
+    prediction_id: str
+    model: str
+    version: int
+    run_id: str
+    variant: str
+    status: int
+    latency_ms: float
+    logged_at: datetime
+    names: list[str]
+    values: list[tuple[Any, ...]]
+    answers: list[dict[str, Any]]
+    units: list[str | None] | None = None
+    at: list[datetime | None] | None = None
+    keys: list[dict[str, Any]] | None = None
+
+
+def row_ids(prediction_id: str, rows: int) -> list[str]:
+    """The ids of the predictions of one request: its own for one, numbered from 0 for more."""
+    if rows == 1:
+        return [prediction_id]
+    return [f"{prediction_id}-{number}" for number in range(rows)]
+
+
+def encode_batch(batch: Batch, encoded_answers: bytes) -> bytes:
+    """A batch as a JSON document in ASCII.
+
+    Parameters
+    ----------
+    batch : Batch
+    encoded_answers : bytes
+        Its answers as JSON, which the reply is made of as well; finite.
+
+    Raises
+    ------
+    ValueError
+        When a number in it is not finite.
+    TypeError
+        When JSON has no such value.
+    """
+    try:
+        document = msgspec.json.encode(
+            msgspec.structs.replace(batch, answers=msgspec.Raw(encoded_answers))
+        )
+    except (msgspec.EncodeError, TypeError, ValueError, OverflowError):
+        return _encode_anything(batch)
+    # What msgspec makes of NaN is null; what it makes of other alphabets is not ASCII.
+    nulls = document.count(b"null")
+    if nulls and nulls > _missing(batch) + encoded_answers.count(b"null"):
+        refuse_not_finite([batch.values, batch.keys, batch.latency_ms])
+    return document if document.isascii() else _encode_anything(batch)
+
+
+def is_batch(document: bytes) -> bool:
+    """Whether a document holds several records."""
+    return document.startswith(_BEGINNING)
+
+
+def decode_batch(document: bytes) -> list[Record]:
+    """The records of a batch's document.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        When it is not one.
+    """
+    try:
+        batch = _DECODER.decode(document)
+    except (msgspec.DecodeError, ValueError):
+        # It may be the half of a surrogate pair; if not, the error is raised here again.
+        batch = _decode_anything(document)
+    moments = batch.at or [None] * batch.rows
+    for answer in batch.answers:
+        answer.pop("prediction_id", None)
+    columns = (
+        row_ids(batch.prediction_id, batch.rows),
+        batch.values,
+        batch.answers,
+        batch.units or [None] * batch.rows,
+        moments,
+        batch.keys or [{} for _ in batch.values],
+    )
+    if any(m is not None and m.tzinfo is None for m in (batch.logged_at, *moments)):
+        raise ValueError("a time without an offset")
+    return [
+        Record(
+            prediction_id=prediction_id,
+            model=batch.model,
+            version=batch.version,
+            run_id=batch.run_id,
+            unit=unit,
+            at=batch.logged_at if at is None else at,
+            logged_at=batch.logged_at,
+            features=dict(zip(batch.names, values, strict=True)),
+            key=key,
+            answer=answer,
+            latency_ms=batch.latency_ms,
+            variant=batch.variant,
+            status=batch.status,
+        )
+        for prediction_id, values, answer, unit, at, key in zip(*columns, strict=True)
+    ]
+
+
+_DECODER = msgspec.json.Decoder(Batch)
+
+
+def _missing(batch: Batch) -> int:
+    """How many values of a batch are None: at the least so many are null in its document."""
+    missing = sum(values.count(None) for values in batch.values)
+    for column in (batch.units, batch.at, batch.keys):
+        missing += 0 if column is None else list(column).count(None)
+    return missing
+
+
+def _encode_anything(batch: Batch) -> bytes:
+    """Ten times slower, but for half surrogate pairs, numpy's floats and long integers too."""
+    moments = [at and at.isoformat() for at in batch.at or ()]
+    fields = {
+        **msgspec.structs.asdict(batch),
+        "logged_at": batch.logged_at.isoformat(),
+        "at": moments or None,
+    }
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _decode_anything(document: bytes) -> Batch:
+    fields = json.loads(document)
+    moments = [at and datetime.fromisoformat(at) for at in fields["at"] or ()] or None
+    logged_at = datetime.fromisoformat(fields["logged_at"])
+    return Batch(**{**fields, "at": moments or None, "logged_at": logged_at})
