@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from mlops_assets.lifecycle.columns import Columns
 from mlops_assets.lifecycle.contract import Contract
 from mlops_assets.lifecycle.declaration import Declaration, Duration
-from mlops_assets.lifecycle.gate import TESTS
+from mlops_assets.lifecycle.gate import TESTS, default_test
 from mlops_assets.lifecycle.import_paths import ImportPath
-from mlops_assets.lifecycle.metrics import METRICS, RowMetric
+from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.tasks import TASKS, Task
@@ -54,7 +54,9 @@ class GatePolicy(Declaration):
     margin: float = Field(ge=0, description="Loss against the champion that is tolerated.")
     alpha: float = Field(0.05, gt=0, lt=0.5)
     test: str | None = Field(
-        None, description="Default: paired_t for a mean over rows, else cluster_bootstrap."
+        None,
+        description="Default: paired_t for a mean over rows, delong for roc_auc, else "
+        "cluster_bootstrap.",
     )
     floor: dict[str, float] = Field(default_factory=dict, description="What any model must reach.")
     baseline: Buildable | None = Field(None, description="What a first model must beat.")
@@ -69,7 +71,7 @@ class GatePolicy(Declaration):
         """The test that decides."""
         if self.test is not None:
             return self.test
-        return "paired_t" if isinstance(METRICS[self.metric], RowMetric) else "cluster_bootstrap"
+        return default_test(METRICS[self.metric]).name
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -78,11 +80,9 @@ class GatePolicy(Declaration):
                 raise ValueError(f"unknown metric {metric!r}; known: {sorted(METRICS)}")
         if self.test_name not in TESTS:
             raise ValueError(f"unknown test {self.test!r}; known: {sorted(TESTS)}")
-        if TESTS[self.test_name].rows_only and not isinstance(METRICS[self.metric], RowMetric):
-            raise ValueError(
-                f"test: {self.test} compares means over rows, and {self.metric} is none: "
-                "use test: cluster_bootstrap"
-            )
+        problem = TESTS[self.test_name].supports(METRICS[self.metric])
+        if problem:
+            raise ValueError(f"test: {self.test} {problem}")
         return self
 
 
