@@ -5,6 +5,7 @@ import math
 from mlops_assets.lifecycle.gate.base import Interval, PairedTest, only_rows, too_few, unit_gains
 
 STEPS = 50
+EXACT = 50
 
 
 class Wilcoxon(PairedTest):
@@ -28,16 +29,18 @@ class Wilcoxon(PairedTest):
         return problem
 
     def gain(self, metric, paired, alpha):
+        from scipy.stats import norm
+
         sums, weights = unit_gains(metric, paired)
         gains = sums / weights
         count = len(gains)
         mean = float(gains.mean())
         if too_few(count, alpha) or not math.isfinite(mean):
             return Interval.unknown(mean, count)
-        low, high = _bound(gains, alpha), -_bound(-gains, alpha)
-        estimate = (_bound(gains, 0.5) - _bound(-gains, 0.5)) / 2
-        from scipy.stats import norm
-
+        critical = _critical(count, alpha)
+        low, high = _shift(gains, critical), -_shift(-gains, critical)
+        middle = count * (count + 1) / 4
+        estimate = (_shift(gains, middle) - _shift(-gains, middle)) / 2
         spread = (high - low) / (2 * norm.ppf(1 - alpha)) * math.sqrt(count)
         return Interval(estimate, low, high, spread, count, _p_value(gains))
 
@@ -49,13 +52,31 @@ def _p_value(gains) -> float:
     return float(wilcoxon(gains, zero_method="zsplit", alternative="greater").pvalue)
 
 
-def _bound(gains, level: float) -> float:
-    """The largest shift that the test rejects at ``level``, by bisection."""
-    inside, outside = float(gains.max()), float(gains.min())
+def _critical(count: int, alpha: float) -> float:
+    """The least sum of ranks of gains that is significant; exact where scipy's p-value is."""
+    import numpy as np
+    from scipy.stats import norm
+
+    middle = count * (count + 1) / 4
+    if count > EXACT:
+        error = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+        return middle + float(norm.ppf(1 - alpha)) * error
+    chances = np.ones(1)
+    for rank in range(1, count + 1):
+        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
+    at_least = np.cumsum(chances[::-1])[::-1]
+    return int(np.argmax(at_least <= alpha))
+
+
+def _shift(gains, ranks: float) -> float:
+    """The largest shift after which the gains' sum of ranks still is ``ranks``, by bisection."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    low, high = float(gains.min()), float(gains.max())
     for _ in range(STEPS):
-        middle = (inside + outside) / 2
-        if _p_value(gains - middle) <= level:
-            outside = middle
-        else:
-            inside = middle
-    return outside
+        middle = (low + high) / 2
+        left = gains - middle
+        of_gains = rankdata(np.abs(left)) @ ((np.sign(left) + 1) / 2)
+        low, high = (middle, high) if of_gains >= ranks else (low, middle)
+    return low
