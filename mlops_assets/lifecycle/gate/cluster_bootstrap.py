@@ -80,4 +80,4 @@ def _draws(count, rows):
     block = max(1, min(DRAWS, CELLS_AT_ONCE // max(rows, 1)))
     for first in range(0, DRAWS, block):
         size = min(block, DRAWS - first)
-        yield counted(rng.integers(0, count, (size, count), np.uint32))
+        yield counted(rng.integers(0, count, (size, count)))
