@@ -2,13 +2,13 @@
 
 import math
 
-from mlops_assets.lifecycle.gate.base import Interval, PairedTest, too_few
+from mlops_assets.lifecycle.gate.base import Interval, LevelTest, numbered, too_few
 
 DRAWS = 2000
 CELLS_AT_ONCE = 4_000_000
 
 
-class ClusterBootstrap(PairedTest):
+class ClusterBootstrap(LevelTest):
     """Resample units with all their rows, score both models on each draw, compare percentiles.
 
     Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13; units are
@@ -22,38 +22,45 @@ class ClusterBootstrap(PairedTest):
     """
 
     name = "cluster_bootstrap"
-    rows_only = False
+
+    def supports(self, metric):
+        return None
 
     def gain(self, metric, paired, alpha):
         import numpy as np
 
-        def difference(weights):
-            challenger = metric.weighted(paired.truth, paired.challenger, weights)
-            return metric.sign * (challenger - metric.weighted(paired.truth, paired.rival, weights))
+        cluster, count = numbered(paired.units)
+        truth, weights = paired.truth, paired.weights
+        ours = metric.resampled(truth, paired.challenger, weights, cluster, count)
+        theirs = metric.resampled(truth, paired.rival, weights, cluster, count)
 
-        estimate = float(difference(np.ones((1, len(paired.truth))))[0])
-        return self._interval(estimate, difference, paired.units, alpha)
+        def difference(counts):
+            return metric.sign * (ours(counts) - theirs(counts))
 
-    def level(self, metric, truth, predicted, units, alpha):
-        return self._interval(
-            metric.value(truth, predicted),
-            lambda weights: metric.weighted(truth, predicted, weights),
-            units,
-            alpha,
+        estimate = float(difference(np.ones((1, count), np.uint8))[0])
+        return self.interval(estimate, difference, len(truth), count, alpha)
+
+    def level(self, metric, truth, predicted, units, alpha, weights=None):
+        import numpy as np
+
+        cluster, count = numbered(units)
+        rows = np.ones(len(truth)) if weights is None else np.asarray(weights, float)
+        statistic = metric.resampled(truth, predicted, rows, cluster, count)
+        return self.interval(
+            metric.value(truth, predicted, rows), statistic, len(truth), count, alpha
         )
 
-    def _interval(self, estimate, statistic, units, alpha) -> Interval:
+    def interval(self, estimate, statistic, rows, count, alpha) -> Interval:
+        """The bounds of any statistic of how often each unit was drawn."""
         import numpy as np
         from scipy import stats
 
-        _, cluster = np.unique(units, return_inverse=True)
-        count = int(cluster.max()) + 1
         if too_few(count, alpha):
-            return Interval(estimate, -math.inf, math.inf, math.inf, count, 1.0)
-        draws = np.concatenate([statistic(w) for w in _weightings(cluster, count)])
+            return Interval.unknown(estimate, count)
+        draws = np.concatenate([statistic(counts) for counts in _draws(count, rows)])
         known = np.isfinite(draws)
         if known.sum() < DRAWS // 2:
-            return Interval(estimate, -math.inf, math.inf, math.inf, count, 1.0)
+            return Interval.unknown(estimate, count)
         # A draw without a single positive has no precision or recall: it could be anything, so
         # that it counts against either bound.
         tail = stats.norm.sf(math.sqrt(count / (count - 1)) * stats.t.ppf(1 - alpha, count - 1))
@@ -64,13 +71,14 @@ class ClusterBootstrap(PairedTest):
         return Interval(estimate, float(low), float(high), spread, count, p_value)
 
 
-def _weightings(cluster, count):
-    """How often each row is drawn, in blocks of shape (n_draws, n_rows) that fit in memory."""
+def _draws(count, rows):
+    """How often each unit is drawn, in blocks of shape (n_draws, count) that fit in memory."""
     import numpy as np
 
+    from mlops_assets.lifecycle.metrics.resampling import counted
+
     rng = np.random.default_rng(0)
-    block = max(1, min(DRAWS, CELLS_AT_ONCE // max(len(cluster), 1)))
+    block = max(1, min(DRAWS, CELLS_AT_ONCE // max(rows, 1)))
     for first in range(0, DRAWS, block):
         size = min(block, DRAWS - first)
-        counts = rng.multinomial(count, np.full(count, 1 / count), size=size)
-        yield counts[:, cluster].astype(float)
+        yield counted(rng.integers(0, count, (size, count)))
