@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    approve,
     backfill,
     compact,
     feedback,
     import_pickle,
     key,
+    retire,
     serve,
     signing_key,
     status,
@@ -47,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         key,
         status,
         undo,
+        approve,
+        retire,
         backfill,
         feedback,
         compact,

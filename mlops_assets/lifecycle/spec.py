@@ -45,6 +45,9 @@ class Training(Declaration):
     min_windows: PositiveInt | None = Field(
         None, description="Train on fewer windows at the start of the grid, down to this many."
     )
+    reproduce: bool = Field(
+        True, description="Fit each version a second time and compare, where a fit is quick."
+    )
 
 
 class GatePolicy(Declaration):
@@ -62,6 +65,10 @@ class GatePolicy(Declaration):
         "better",
         "non_inferior",
         "first_model",
+    )
+
+    approval: Literal["required", "none"] = Field(
+        "none", description="Whether a person has to let an accepted challenger in."
     )
 
     @property
