@@ -103,7 +103,12 @@ def newest_report(
 
 
 def _job(spec: ModelSpec, kind: str, op: dg.OpDefinition, words: str) -> dg.JobDefinition:
-    graph = dg.GraphDefinition(name=f"{spec.name}_{kind}", node_defs=[op])
+    graph = dg.GraphDefinition(
+        name=f"{spec.name}_{kind}",
+        node_defs=[op],
+        # So that the launchpad says `ops: {approve: ...}` for every model.
+        dependencies={dg.NodeInvocation(op.name, alias=kind): {}},
+    )
     return graph.to_job(
         description=words,
         tags={MODEL_TAG: spec.name, ALERTS_TAG: ",".join(spec.alerts)},

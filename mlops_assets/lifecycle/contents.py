@@ -70,9 +70,11 @@ def _numbered(value: Any, arrays: dict[str, str], numbers: dict[Any, int]) -> An
         return [_numbered(each, arrays, numbers) for each in value]
     if not isinstance(value, dict):
         return value
-    made = {}
+    made: dict[str, Any] = {}
     for name, part in value.items():
         if name == "__id__":
+            if value.get("__loader__") == "JsonNode":
+                continue  # a number or a text: which of them are one object means nothing
             made[name] = numbers.setdefault(part, len(numbers))
         elif name == "file" and isinstance(part, str) and part in arrays:
             made[name] = arrays[part]

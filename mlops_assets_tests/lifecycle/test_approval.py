@@ -190,7 +190,7 @@ def test_a_refusal_is_final(shop):
     assert refuse(shop, number) == entry
     assert shop.aliases == {}
     for asked in (approve, let_in, lambda s, r: s.promote(r.verdict.challenger_version, r)):
-        with pytest.raises(RolloutError, match="was refused on .* by alice"):
+        with pytest.raises(RolloutError, match=r"was refused on .* by alice"):
             asked(shop, report)
 
 
@@ -255,7 +255,7 @@ def test_nothing_changes_a_retired_model_but_its_reinstatement(serving):
         lambda: approve(serving, report),
         lambda: serving.rollback(),
     ):
-        with pytest.raises(RolloutError, match="shop was retired on .* by alice .*reinstate shop"):
+        with pytest.raises(RolloutError, match=r"shop was retired on .* by alice .*reinstate shop"):
             asked()
     assert serving.aliases == {}
     back = reinstate(serving)
@@ -279,7 +279,7 @@ def test_what_is_not_in_service_is_not_retired(shop):
     ("where", "said"),
     [
         ({"pointer": "javascript:alert(1)"}, "no http or https URL"),
-        ({"pointer": "https://x.org/>; rel=\"next"}, "no http or https URL"),
+        ({"pointer": 'https://x.org/>; rel="next'}, "no http or https URL"),
         ({"pointer": "https://x.org/\r\nset-cookie: a"}, "no http or https URL"),
         ({"successor": MODEL}, "its own successor"),
         ({"successor": "nobody"}, "nobody would answer"),
