@@ -73,7 +73,8 @@ def _let_in(made: "Explanation") -> list[str]:
         metrics = ", ".join(f"{m.metric} {m.value:.6g}" for m in v.metrics)
         lines += [
             f"gate           {v.verdict} on {v.hold_out_rows} rows of "
-            f"{', '.join(v.hold_out_windows)} (data {v.data_version[:12]}, policy {v.policy_hash[:12]})",
+            f"{', '.join(v.hold_out_windows)} (data {v.data_version[:12]}, "
+            f"policy {v.policy_hash[:12]})",
             f"metrics        {metrics}",
         ]
     return lines

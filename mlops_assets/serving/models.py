@@ -67,6 +67,8 @@ class Models:
 
     def start(self) -> None:
         """Begin to follow the registry."""
+        # MLflow tries for a minute to reach a registry that is away, and so may a database driver.
+        threading.Thread(target=self._read_journal, name="read-journal", daemon=True).start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -164,6 +166,12 @@ class Models:
             return "the model is no longer in the registry; its last champion serves on"
         return self._away
 
+    def _read_journal(self) -> None:
+        """Until the registry has been read, the rollout journal tells what was retired."""
+        found = from_journal(self._registry.settings.database_url)
+        if not self.ready:
+            self._retired |= found
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._poll()
@@ -179,8 +187,6 @@ class Models:
             if self._away is None:
                 log.warning("the registry can't be read, models serve on: %s", error)
             self._away = f"the registry can't be read: {brief(error)}"
-            if not self.ready:
-                self._retired = from_journal(self._registry.settings.database_url)
             return
         if self._away is not None:
             log.info("the registry can be read again")
@@ -229,6 +235,7 @@ class Models:
             self._versions.keep(name, set())
             return
         if self._targets.get(name) == target and name not in self._problems:
+            self._retired.pop(name, None)
             return
         problems: list[str] = []
         champion = self._version(name, target, target.champion, problems)
