@@ -4,14 +4,21 @@ import json
 import shutil
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import httpx
+import numpy as np
 import pytest
+import sklearn
+from sklearn.linear_model import LogisticRegression
 
+from mlops_assets.assets import trained_model
 from mlops_assets.assets.keys import DEPLOYMENT
 from mlops_assets.cli import main
 from mlops_assets.definitions import resources
+from mlops_assets.defs import iris
+from mlops_assets.lifecycle import fingerprint, reproduce
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CANARY, CHALLENGER, CHAMPION
 from mlops_assets_tests.conftest import make_home
@@ -199,12 +206,17 @@ def test_what_differs_in_a_reproduction_is_said(approved, capsys):
     assert "'shop' is no MODEL@VERSION" in capsys.readouterr().err
 
 
-def test_a_second_challenger_is_refused_and_a_retired_model_says_so_everywhere(approved, capsys):
+def test_a_second_challenger_is_refused_and_a_retired_model_says_so_everywhere(
+    approved, monkeypatch, capsys
+):
     lab = approved
     second = lab.run("lifecycle", week(3))
     assert second.success, errors(second)
     assert lab.aliases() == {CHAMPION: 1, CHALLENGER: 2}
     assert "ALERT shop approval: shop v2 waits for approval" in capsys.readouterr().err
+    monkeypatch.setenv("COLUMNS", "300")
+    assert cli(lab, "status") == 0
+    assert "v1; v2 waits for approval" in capsys.readouterr().out
     assert cli(lab, "refuse", "shop", "--reason", "too clever") == 0
     assert lab.aliases() == {CHAMPION: 1}
     refused = lab.run("lifecycle", week(3), only=["deployment"])
@@ -275,3 +287,79 @@ def test_approving_on_the_command_line_begins_a_canary(lab, capsys):
     assert lab.stored("deployment", week(3)).share == 0.25
     assert cli(lab, "approve", "shop", "--version", "7", "--reason", REASON) == 1
     assert "shop has no version 7" in capsys.readouterr().err
+
+
+class Careless(LogisticRegression):
+    """Draws from a generator that nobody seeds."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.coef_ = self.coef_ + np.random.default_rng().normal(0, 1e-9, self.coef_.shape)
+        return self
+
+
+def trained(lab, **changes):
+    lab.write(visits(3))
+    lab.declare(weekly(**changes))
+    assert lab.fill(0, 2).success
+    result = lab.run("lifecycle", week(2), only=["trained_model"])
+    assert result.success, errors(result)
+    return checks(result)
+
+
+def test_a_model_that_comes_out_otherwise_each_time_is_told(lab, monkeypatch, capsys):
+    monkeypatch.setenv("MLOPS_TRUSTED_TYPES", f"{__name__}.Careless")
+    found = trained(lab, estimator={"class": f"{__name__}.Careless"})["trained_model/reproducible"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "two fits on the same rows give two models" in found.description
+    again = lab.run("lifecycle", week(2), only=["trained_model"])
+    known = checks(again)["trained_model/reproducible"]
+    assert known.description == found.description, "what was found is kept, not tried again"
+    assert cli(lab, "reproduce", "shop@1", "--json") == 1
+    made = json.loads(capsys.readouterr().out)
+    assert (made["outcome"], made["changed"], made["files"]) == ("differs", [], ["model.skops"])
+    assert 0 < made["largest_difference"] < 1e-7
+    assert {m["metric"] for m in made["metrics"]} >= {"log_loss", "roc_auc"}
+
+
+def test_a_change_of_parameters_and_packages_is_named(lab, monkeypatch, capsys):
+    found = trained(lab, training={"windows": 2, "hold_out": 1, "reproduce": False})
+    assert "trained_model/reproducible" not in found
+    lab.declare(
+        weekly(
+            estimator={"class": "sklearn.linear_model.LogisticRegression", "params": {"C": 0.5}},
+            training={"windows": 2, "hold_out": 1, "reproduce": False},
+        )
+    )
+    now = fingerprint.environment() | {"scikit-learn": "99.0"}
+    monkeypatch.setattr(reproduce, "environment", lambda: now)
+    monkeypatch.setattr(reproduce, "environment_digest", lambda: "another")
+    capsys.readouterr()
+    assert cli(lab, "reproduce", "shop@1") == 1
+    said = capsys.readouterr().out
+    assert "parameter C: None then, 0.5 now" in said
+    assert "code version: " in said
+    assert f"scikit-learn: {sklearn.__version__} then, 99.0 now" in said
+    assert "differs: model.skops" in said
+    assert cli(lab, "reproduce", "shop@9") == 1
+    assert "shop has no version 9" in capsys.readouterr().err
+
+
+def test_a_fit_that_takes_long_is_not_tried_twice(lab, monkeypatch):
+    monkeypatch.setattr(trained_model, "REFIT_SECONDS", 0.0)
+    found = trained(lab)["trained_model/reproducible"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "not tried: the fit took" in found.description
+    assert "run `mlops-assets reproduce shop@1`" in found.description
+
+
+def test_iris_as_it_ships_is_reproduced_arrays_and_all(lab, capsys):
+    lab.folder = Path(iris.__file__).parent
+    lab.reload("iris")
+    stages = ["raw_data", "validated_features", "trained_model"]
+    result = lab.run("lifecycle", only=stages)
+    assert result.success, errors(result)
+    assert checks(result)["trained_model/reproducible"].passed
+    assert lab.stored("trained_model").packed.startswith("proved")
+    assert cli(lab, "reproduce", "iris@1") == 0
+    assert "iris v1 is reproduced to the bit" in capsys.readouterr().out

@@ -51,6 +51,7 @@ def _row(name: str, spec: ModelSpec | None, state: Any, stored: Any) -> list[str
     if state.rollout is not None:
         r = state.rollout
         champion += f"; v{r.version} on its way ({r.strategy}, {r.share:.0%})"
+    champion += _waiting(spec, state, stored)
     if state.retired is not None:
         champion = _retired(state.retired)
     if state.unfinished:
@@ -64,6 +65,15 @@ def _row(name: str, spec: ModelSpec | None, state: Any, stored: Any) -> list[str
         _last(spec, stored, "drift_report", lambda r: r.verdict),
         "never: retired" if state.retired else _next_retrain(spec),
     ]
+
+
+def _waiting(spec: ModelSpec | None, state: Any, stored: Any) -> str:
+    if spec is None or spec.gate.approval != "required" or state.waiting is None:
+        return ""
+    found = stored.newest(spec.name, "evaluation_report")
+    verdict = None if found is None else found[1].verdict
+    waits = verdict is not None and verdict.accepted and verdict.challenger_version == state.waiting
+    return f"; v{state.waiting} waits for approval" if waits else ""
 
 
 def _retired(entry: Any) -> str:

@@ -285,6 +285,6 @@ def _rescored(
         return ()
 
     def again(of: Version) -> list[Rescored]:
-        return rescore(registry, of, record, request_of(log, record))
+        return rescore(registry, of, record, lambda: request_of(log, record))
 
     return tuple(_read(version, again, "its files", missing) or ())

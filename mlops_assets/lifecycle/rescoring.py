@@ -1,6 +1,7 @@
 """Scoring a logged prediction again, and comparing with what was answered, bit by bit."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -38,14 +39,14 @@ class Rescored(Report):
 
 
 def rescore(
-    registry: Registry, version: Version, record: Record, request: list[Record]
+    registry: Registry, version: Version, record: Record, request: Callable[[], list[Record]]
 ) -> list[Rescored]:
     """Score a record's features again with the verified version, in each form that it has.
 
     Parameters
     ----------
-    request : list of Record
-        Those that were answered in one request with it, itself among them.
+    request : callable
+        Gives the records that were answered in one request with it, itself among them.
 
     Raises
     ------
@@ -88,16 +89,18 @@ def _compared(
     estimator: Any,
     features: list,
     record: Record,
-    request: list[Record],
+    request: Callable[[], list[Record]],
 ) -> Rescored:
     (alone,) = _answers(form, task, estimator, features, [record])
     differs = differences(record.answer, alone)
     how, answer = "alone", alone
-    if differs and len(request) > 1:
-        among = _answers(form, task, estimator, features, request)
-        place = [other.prediction_id for other in request].index(record.prediction_id)
+    together = request() if differs else []
+    if len(together) > 1:
+        among = _answers(form, task, estimator, features, together)
+        place = [other.prediction_id for other in together].index(record.prediction_id)
         if not differences(record.answer, among[place]):
-            how, answer, differs = f"among the {len(request)} rows of its request", among[place], ()
+            how = f"among the {len(together)} rows of its request"
+            answer, differs = among[place], ()
     return Rescored(form=form, how=how, same=not differs, answer=answer, differs=differs)
 
 

@@ -4,9 +4,13 @@ import json
 import logging
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from mlops_assets.lifecycle.registry import RETIRED_TAG, TAG
 from mlops_assets.serving.errors import RequestError, brief
+
+# What a URL is made of; anything else could end the header.
+_URL = ":/?#[]@!$&'()*+,;=%"
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +34,19 @@ class Retired:
         if tag is None:
             return None
         try:
-            return cls(**json.loads(tag))
-        except (ValueError, TypeError):
-            return cls("a date that can't be read", "the registry's tag can't be read")
+            said = json.loads(tag)
+            if all(isinstance(value, str) for value in said.values()):
+                return cls(**said)
+        except (ValueError, TypeError, AttributeError):
+            pass
+        return cls("a date that can't be read", "the registry's tag can't be read")
 
     @property
     def link(self) -> str | None:
         """Where clients should go, as a URL or a path of this server."""
-        return f"/v2/models/{self.successor}" if self.successor else self.pointer
+        if self.successor:
+            return f"/v2/models/{quote(self.successor, safe='')}"
+        return self.pointer and quote(self.pointer, safe=_URL)
 
     def __str__(self) -> str:
         words = f"retired since {self.since}: {self.why}"

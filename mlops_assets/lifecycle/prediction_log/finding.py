@@ -7,6 +7,9 @@ from mlops_assets.lifecycle.prediction_log import reading, rows
 from mlops_assets.lifecycle.prediction_log.log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.record import Record
 
+# How long the ids of a request's rows may take to be made, by far.
+REQUEST_MILLISECONDS = 10_000
+
 
 def find(log: PredictionLog, prediction_id: str, model: str | None = None) -> Record:
     """The record of a prediction.
@@ -43,14 +46,22 @@ def find(log: PredictionLog, prediction_id: str, model: str | None = None) -> Re
 
 
 def request_of(log: PredictionLog, record: Record) -> list[Record]:
-    """The records that were answered in one request with this one, itself among them."""
-    return [
-        other
-        for other in log.logged_since(record.model, record.logged_at)
-        if other.logged_at == record.logged_at
-        and (other.version, other.variant) == (record.version, record.variant)
-        and other.latency_ms == record.latency_ms
-    ]
+    """The records that were answered in one request with this one, itself among them.
+
+    Ids begin with the time, in milliseconds, and those of one request are made at once.
+    """
+    made = int(record.logged_at.timestamp() * 1000)
+    first, last = (f"{moment:012x}" for moment in (made - 1, made + REQUEST_MILLISECONDS))
+    query = reading.Query(record.model, rows.Condition("prediction_id", first, last))
+    with closing(log.merged.read(query, reading.Torn())) as records:
+        return [other for other in records if _of_one_request(other, record)]
+
+
+def _of_one_request(one: Record, other: Record) -> bool:
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("logged_at", "latency_ms", "version", "variant")
+    )
 
 
 def _shown(url: str) -> str:
