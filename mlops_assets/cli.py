@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    approve,
     backfill,
     compact,
+    explain,
     feedback,
     import_pickle,
     key,
+    reproduce,
+    retire,
     serve,
     signing_key,
     status,
@@ -47,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         key,
         status,
         undo,
+        approve,
+        retire,
+        explain,
+        reproduce,
         backfill,
         feedback,
         compact,

@@ -32,6 +32,7 @@ class TrainedModel(Report):
 
     ``digest`` covers every file of the version; ``fingerprint`` covers what went in (data
     version, code version, environment), so that equal fingerprints mean an equal training.
+    ``window_versions`` are the data versions of the training windows.
     """
 
     model: str
@@ -53,6 +54,7 @@ class TrainedModel(Report):
     dagster_run_id: str
     created_at: datetime
     packed: str = "no: not asked for"
+    window_versions: dict[str, str] = {}
 
 
 class MetricEstimate(Report):

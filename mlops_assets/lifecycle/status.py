@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass
 
-from mlops_assets.lifecycle.registry import CHAMPION, Registry
-from mlops_assets.lifecycle.rollout.history import SERVES, Rollout, former_champion, under_way
+from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, Registry
+from mlops_assets.lifecycle.rollout.history import (
+    SERVES,
+    Rollout,
+    former_champion,
+    retired,
+    under_way,
+)
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 
 
@@ -11,7 +17,8 @@ from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 class Serving:
     """What serves of one model.
 
-    ``former`` is where a rollback would go, ``change`` what made the champion champion.
+    ``former`` is where a rollback would go, ``change`` what made the champion champion,
+    ``retired`` what took the model out of service, ``waiting`` a challenger that serves nobody.
     """
 
     model: str
@@ -20,11 +27,16 @@ class Serving:
     change: Entry | None
     unfinished: bool
     rollout: Rollout | None
+    retired: Entry | None = None
+    waiting: int | None = None
 
 
 def serving(registry: Registry, journal: Journal, model: str) -> Serving:
     """The state of one model, known or not."""
-    champion = registry.aliases(model).get(CHAMPION)
+    aliases = registry.aliases(model)
+    champion, challenger = aliases.get(CHAMPION), aliases.get(CHALLENGER)
+    rollout = under_way(journal, model)
+    serves = {champion, rollout and rollout.version}
     done = [e for e in journal.entries(model) if e.state == "done" and e.action in SERVES]
     return Serving(
         model=model,
@@ -32,5 +44,7 @@ def serving(registry: Registry, journal: Journal, model: str) -> Serving:
         former=former_champion(journal, model, champion),
         change=done[-1] if done else None,
         unfinished=journal.unfinished(model) is not None,
-        rollout=under_way(journal, model),
+        rollout=rollout,
+        retired=retired(journal, model),
+        waiting=None if challenger in serves else challenger,
     )

@@ -56,6 +56,11 @@ def row_ids(prediction_id: str, rows: int) -> list[str]:
     return [f"{prediction_id}-{number}" for number in range(rows)]
 
 
+def request_id(prediction_id: str) -> str:
+    """The id that a prediction shares with those that were asked with it."""
+    return prediction_id.partition("-")[0]
+
+
 def encode_batch(batch: Batch, encoded_answers: bytes) -> bytes:
     """A batch as a JSON document in ASCII.
 
