@@ -3,21 +3,16 @@
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from mlops_assets.lifecycle.explaining.results import Explanation
+from mlops_assets.lifecycle.report_base import Report as Report
 
 VerdictName = Literal[
     "better", "non_inferior", "worse", "not_enough_evidence", "first_model", "below_floor"
 ]
 
 ACCEPTABLE = ("better", "non_inferior", "first_model")
-
-
-class Report(BaseModel):
-    """Base of every report: immutable, and closed to keys it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="constants"
-    )
 
 
 class TrainedModel(Report):
@@ -122,6 +117,8 @@ class EvaluationReport(Report):
     baseline: list[MetricEstimate]
     comparison: Comparison | None
     verdict: Verdict
+    explanation: Explanation | None = None
+    html: str | None = None
 
 
 class Deployment(Report):
