@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets import display
+from mlops_assets.assets import display, explained
 from mlops_assets.assets.keys import (
     EVALUATION_REPORT,
     TRAINED_MODEL,
@@ -24,7 +24,8 @@ from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.reports import EvaluationReport, TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
-from mlops_assets.resources import Platform, ReportIOManager
+from mlops_assets.resources import MlflowResource, Platform, ReportIOManager
+from mlops_assets.resources.storage import Page
 
 GATE = "gate"
 
@@ -58,6 +59,7 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         features: Any,
         platform: Platform,
         reports: dg.ResourceParam[ReportIOManager],
+        mlflow: MlflowResource,
     ):
         window = window_of(context, spec)
         frames = features if isinstance(features, dict) else {window.key: features}
@@ -66,10 +68,12 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         if report is before:
             context.log.info("judged on exactly this before: nothing to do")
         _log_metrics(platform, trained, report)
+        page = reports.page(key(spec, EVALUATION_REPORT), stored_as(window))
+        report = report.model_copy(update={"html": str(page.path)})
         yield dg.MaterializeResult(
             value=report,
             data_version=dg.DataVersion(report.fingerprint),
-            metadata=_metadata(report),
+            metadata=_metadata(report) | _publish(spec, report, trained, page, mlflow),
         )
         yield _gate(report)
 
@@ -93,6 +97,8 @@ def _judge(
         now = fingerprint(spec, challenger, champion, training.data_version(held))
         if serves_already or before.fingerprint == now:
             return before
+    from mlops_assets.lifecycle.explaining.explain import explain
+
     with TemporaryDirectory(prefix="mlops-judge-") as folder:
         rival = None
         if champion is not None:
@@ -100,15 +106,10 @@ def _judge(
         baseline = None
         if spec.gate.baseline is not None and champion is None:
             baseline = training.fit(spec, training.join_windows(seen), spec.gate.baseline)
-        return evaluate(
-            spec,
-            window.key,
-            seen,
-            held,
-            read_candidate(registry, challenger, Path(folder)),
-            rival,
-            baseline,
-        )
+        candidate = read_candidate(registry, challenger, Path(folder))
+        report = evaluate(spec, window.key, seen, held, candidate, rival, baseline)
+        explanation = explain(spec, seen, held, candidate, rival)
+        return report.model_copy(update={"explanation": explanation})
 
 
 def _stored(stored: ReportIOManager, spec: ModelSpec, window: Window) -> EvaluationReport | None:
@@ -116,6 +117,25 @@ def _stored(stored: ReportIOManager, spec: ModelSpec, window: Window) -> Evaluat
     if not stored.exists(asset, stored_as(window)):
         return None
     return stored.load(asset, stored_as(window))
+
+
+def _publish(
+    spec: ModelSpec,
+    report: EvaluationReport,
+    trained: TrainedModel,
+    page: Page,
+    mlflow: MlflowResource,
+) -> dict[str, Any]:
+    """Write the page beside the report and to MLflow; metadata that link to it."""
+    from mlops_assets.lifecycle.report_html.evaluation import evaluation_page
+
+    with page.as_local() as local:
+        local.write_text(evaluation_page(spec, report, trained, {}), "utf-8")
+        link = mlflow.publish(trained.run_id, local, "evaluation")
+    return {
+        "report": dg.MetadataValue.url(link),
+        "report file": dg.MetadataValue.path(str(page.path)),
+    }
 
 
 def _log_metrics(platform: Platform, trained: TrainedModel, report: EvaluationReport) -> None:
@@ -156,6 +176,8 @@ def _metadata(report: EvaluationReport) -> dict[str, Any]:
                 [[c.test, c.rival, c.gain, c.low, c.high, c.margin, c.units, c.units_needed]],
             ),
         }
+    if report.explanation is not None:
+        metadata |= explained.metadata(report.explanation)
     return metadata
 
 
