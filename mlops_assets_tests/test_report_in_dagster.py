@@ -29,5 +29,6 @@ def test_x(shop):
     r = shop.stored("evaluation_report", week(3))
     print(r.html)
     import shutil
+
     shutil.copy(r.html, "/tmp/rx2.html")
     assert r.explanation

@@ -28,6 +28,7 @@ from mlops_assets.resources import MlflowResource, Platform, ReportIOManager
 from mlops_assets.resources.storage import Page
 
 GATE = "gate"
+CARD = "model_card/model_card.md"
 
 
 def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinition:
@@ -73,7 +74,7 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         yield dg.MaterializeResult(
             value=report,
             data_version=dg.DataVersion(report.fingerprint),
-            metadata=_metadata(report) | _publish(spec, report, trained, page, mlflow),
+            metadata=_metadata(report) | _publish(spec, report, trained, page, platform, mlflow),
         )
         yield _gate(report)
 
@@ -124,10 +125,15 @@ def _publish(
     report: EvaluationReport,
     trained: TrainedModel,
     page: Page,
+    platform: Platform,
     mlflow: MlflowResource,
 ) -> dict[str, Any]:
-    """Write the page beside the report and to MLflow; metadata that link to it."""
+    """Write the page beside the report and to MLflow, and the model card; links to both."""
+    from mlops_assets.lifecycle.card_publishing import card_of, publish_card
     from mlops_assets.lifecycle.report_html.evaluation import evaluation_page
+
+    card = card_of(platform.registry, platform.journal, spec, trained.version, report)
+    publish_card(platform.registry, card)
 
     with page.as_local() as local:
         local.write_text(evaluation_page(spec, report, trained, {}), "utf-8")
@@ -135,6 +141,7 @@ def _publish(
     return {
         "report": dg.MetadataValue.url(link),
         "report file": dg.MetadataValue.path(str(page.path)),
+        "model card": dg.MetadataValue.url(mlflow.artifact(trained.run_id, CARD)),
     }
 
 

@@ -86,7 +86,12 @@ def terms_table(linear: "LinearTerms") -> "dg.MarkdownMetadataValue":
     return display.table(
         header,
         [
-            [t.term, *([t.output] if several else []), t.value, "" if t.factor is None else t.factor]
+            [
+                t.term,
+                *([t.output] if several else []),
+                t.value,
+                t.factor,
+            ]
             for t in linear.terms[:TERMS]
         ],
     )

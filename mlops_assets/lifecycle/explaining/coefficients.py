@@ -77,7 +77,7 @@ def _names(steps: list[Any], features: list[str]) -> list[str]:
     names = np.asarray(features, dtype=object)
     for step in steps:
         if not hasattr(step, "get_feature_names_out"):
-            raise EvidenceError(f"the step {type(step).__name__} does not name the columns it makes")
+            raise EvidenceError(f"the step {type(step).__name__} does not name its columns")
         names = step.get_feature_names_out(names)
     return [str(name) for name in names]
 
@@ -87,8 +87,8 @@ def _link(model: Any) -> Link:
         return "log"
     if isinstance(model, TweedieRegressor):
         # As scikit-learn chooses it: the identity for a normal distribution only.
-        automatic = "identity" if model.power <= 0 else "log"
-        return automatic if model.link == "auto" else model.link
+        logarithm = model.link == "log" or (model.link == "auto" and model.power > 0)
+        return "log" if logarithm else "identity"
     if isinstance(model, LogisticRegression):
         return "logit" if len(model.classes_) == 2 else "softmax"
     if isinstance(model, SGDClassifier) and model.loss == "log_loss" and len(model.classes_) == 2:

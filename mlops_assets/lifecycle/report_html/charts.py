@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mlops_assets.lifecycle.explaining.results import Dependence
 
-WIDTH = 720
-LABELS = 190
+WIDTH = 640
+LABELS = 170
 NUMBERS = 80
 ROW = 24
 AXIS = 26

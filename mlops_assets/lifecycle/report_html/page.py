@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import math
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 110
+NOTHING = "none"
 
 
 def render(template: str, **values: Any) -> str:
@@ -53,20 +55,21 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"num": _number, "moment": _moment, "share": _share, "words": _words}
+    for name, function in FILTERS.items():
+        environment.filters[name] = function
     return environment
 
 
 def _number(value: Any) -> str:
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else str(value)
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
 
 
 def _moment(value: datetime | None) -> str:
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
+    return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
 
 
 def _share(value: float) -> str:
@@ -75,3 +78,11 @@ def _share(value: float) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "num": _number,
+    "moment": _moment,
+    "share": _share,
+    "words": _words,
+}
