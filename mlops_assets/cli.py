@@ -11,6 +11,7 @@ from mlops_assets.commands import (
     compact,
     feedback,
     import_pickle,
+    inventory,
     key,
     serve,
     signing_key,
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         feedback,
         compact,
         import_pickle,
+        inventory,
         signing_key,
     ):
         module.add_to(commands)

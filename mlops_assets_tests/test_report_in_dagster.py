@@ -27,7 +27,7 @@ def shop(shared_lab):
 
 def test_x(shop):
     r = shop.stored("evaluation_report", week(3))
-    print(r.html)
+
     import shutil
 
     shutil.copy(r.html, "/tmp/rx2.html")
