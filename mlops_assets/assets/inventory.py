@@ -70,7 +70,7 @@ def _metadata(found: Inventory) -> dict[str, Any]:
                 "version",
                 "since",
                 "owners",
-                "on whose word",
+                "who",
                 "evaluation",
                 "drift",
             ],

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.spec import ModelSpec
 
 TOP = 10
+NONE = "none"
+# Rules whose parts are groups of people or slices of the data: what a card is asked for.
+GROUPED = ("fairness", "slices")
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,16 @@ def _verdict(report: EvaluationReport | None) -> Section:
 def _measured(report: EvaluationReport | None) -> Iterable[Section]:
     if report is None:
         return
+    rules = getattr(report, "rules", [])
+    if rules:
+        yield Section(
+            "Rules of the gate",
+            header=("rule", "status", "limit", "found"),
+            rows=tuple((r.name, r.status.replace("_", " "), r.limit, r.words) for r in rules),
+        )
+    for rule in rules:
+        if rule.parts and rule.name in GROUPED:
+            yield _parts(rule)
     yield Section(
         "Metrics",
         header=("metric", "this version", "champion then"),
@@ -172,6 +185,23 @@ def _measured(report: EvaluationReport | None) -> Iterable[Section]:
             header=("column", "loss"),
             rows=tuple((i.feature, _estimate(i.loss)) for i in explained.importance[:TOP]),
         )
+
+
+def _parts(rule: Any) -> Section:
+    return Section(
+        rule.name.replace("_", " ").capitalize(),
+        text=(rule.words,),
+        header=("part", "rows", "found", ""),
+        rows=tuple((p.name, str(p.rows), _part(p), p.words) for p in rule.parts),
+    )
+
+
+def _part(part: Any) -> str:
+    if part.observed is None:
+        return NONE
+    if part.low is None or part.high is None:
+        return f"{part.observed:.4g}"
+    return f"{part.observed:.4g} ({part.low:.4g} to {part.high:.4g})"
 
 
 def _data(spec: "ModelSpec", trained: TrainedModel) -> Section:
@@ -248,7 +278,7 @@ def _named(estimates: list[MetricEstimate], metric: str) -> MetricEstimate | Non
 
 def _estimate(found: "MetricEstimate | Spread | None") -> str:
     if found is None:
-        return "none"
+        return NONE
     return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
 
 

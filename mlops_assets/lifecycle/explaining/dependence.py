@@ -29,12 +29,12 @@ def dependences(
     twelve most frequent values. At most ten classes are drawn.
     """
     rows = sample(cases.units, ROWS)
-    asked = cases.asked.iloc[rows].reset_index(drop=True)
+    asked, weights = cases.asked.iloc[rows].reset_index(drop=True), cases.weights[rows]
     model = Scored(task, estimator)
-    return [_dependence(model, asked, name) for name in features], len(rows)
+    return [_dependence(model, asked, weights, name) for name in features], len(rows)
 
 
-def _dependence(model: Scored, asked: pd.DataFrame, name: str) -> Dependence:
+def _dependence(model: Scored, asked: pd.DataFrame, weights: np.ndarray, name: str) -> Dependence:
     values = _values(asked[name])
     found = partial_dependence(
         model,
@@ -43,6 +43,7 @@ def _dependence(model: Scored, asked: pd.DataFrame, name: str) -> Dependence:
         # As categories, so that whole numbers stay whole: the values tried are given anyhow.
         categorical_features=[name],
         custom_values={name: values},
+        sample_weight=weights,
         method="brute",
         kind="average",
     )

@@ -90,7 +90,12 @@ def _few(
 ) -> tuple[Cases, pd.DataFrame, list[str]]:
     """The sampled cases, the columns to slice them by, and how each is called."""
     asked = cases.asked.iloc[rows] if hasattr(cases.asked, "iloc") else cases.asked[rows]
-    few = Cases(asked=asked, truth=cases.truth[rows], units=cases.units[rows])
+    few = Cases(
+        asked=asked,
+        truth=cases.truth[rows],
+        units=cases.units[rows],
+        weights=cases.weights[rows],
+    )
     if not spec.task_type.tabular:
         # A case is a unit: a column tells cases apart where it is one value a unit.
         by_unit = frame.groupby(spec.columns.unit, observed=True)

@@ -37,7 +37,7 @@ def importances(
     features = cases.asked.shape[1]
     rows = sample(cases.units, rows_for(features, len(cases.truth)))
     asked, truth = cases.asked.iloc[rows].reset_index(drop=True), cases.truth[rows]
-    weights = without_a_group(cases.units[rows])
+    weights = without_a_group(cases.units[rows]) * cases.weights[rows]
 
     def score(model, shuffled, truth) -> dict[str, float]:
         values = metric.sign * metric.weighted(truth, model.predict(shuffled), weights)

@@ -27,7 +27,7 @@ def slice_columns(spec: "ModelSpec", rows: pd.DataFrame) -> list[str]:
     if declared:
         return declared
     columns = spec.columns
-    taken = {columns.target, columns.time, columns.unit, columns.item, *columns.key}
+    taken = columns.roles - set(columns.ignore)
     few = [
         str(c)
         for c in rows.columns
@@ -70,7 +70,7 @@ def error_table(
     made = []
     for name in columns.columns:
         for value, rows in groups(columns[name]):
-            weights = without_a_group(cases.units[rows])
+            weights = without_a_group(cases.units[rows]) * cases.weights[rows]
             truth = cases.truth[rows]
             ours = _level(metric, truth, challenger[rows], weights, alpha)
             theirs = None

@@ -23,9 +23,11 @@ VERDICTS = {
     "below the margin. Nothing is promoted on a guess.",
     "first_model": "There is no champion yet, and the challenger meets what was asked of a first "
     "model.",
+    "blocked": "Another rule of the gate did not pass, whatever the comparison says.",
     "below_floor": "The challenger misses a floor that every model has to reach.",
 }
 SHOWN_FEATURES = 20
+SHOWN_PARTS = 40
 
 
 def evaluation_page(
@@ -44,6 +46,7 @@ def evaluation_page(
         The task's own plots by title.
     """
     explanation = report.explanation
+    rules = getattr(report, "rules", [])
     dependence = explanation.dependence if explanation else []
     answers = reach(dependence)
     return render(
@@ -51,6 +54,8 @@ def evaluation_page(
         spec=spec,
         report=report,
         trained=trained,
+        rules=rules,
+        rule_charts={rule.name: chart for rule in rules if (chart := _parts(rule)) is not None},
         verdict_words=VERDICTS.get(report.verdict.verdict, ""),
         metric_charts=metric_charts(report),
         gain_chart=_gain(report),
@@ -73,6 +78,16 @@ def metric_charts(report: "EvaluationReport") -> list[Intervals]:
         for e in estimates:
             rows.setdefault(e.metric, []).append((label, kind, e.value, e.low, e.high))
     return [intervals(metric, estimates) for metric, estimates in rows.items()]
+
+
+def _parts(rule: Any) -> Intervals | None:
+    """What a rule found in each slice, group or bin, where there are intervals to draw."""
+    rows = [
+        (part.name, "challenger", part.observed, part.low, part.high)
+        for part in rule.parts
+        if None not in (part.observed, part.low, part.high)
+    ]
+    return intervals(rule.name, rows[:SHOWN_PARTS]) if rows else None
 
 
 def _gain(report: "EvaluationReport") -> Intervals | None:
