@@ -56,7 +56,7 @@ def measured(template: Path) -> dict:
             (Path(name) / "main.py").write_text(CLOCK + IN_PROCESS + TELL, "utf-8")
             command = [sys.executable, f"{name}/main.py"]
             done = subprocess.run(command, cwd=ROOT, check=True, env=environment(home),
-                                  capture_output=True, text=True)  # fmt: skip
+                                  stdout=subprocess.PIPE, text=True)  # fmt: skip
             runs.append(json.loads(done.stdout.splitlines()[-1]))
     return min(runs, key=lambda run: run["all"])
 
