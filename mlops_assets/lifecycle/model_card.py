@@ -149,7 +149,7 @@ def _verdict(report: EvaluationReport | None) -> Section:
 def _measured(report: EvaluationReport | None) -> Iterable[Section]:
     if report is None:
         return
-    rules = getattr(report, "rules", [])
+    rules = report.rules
     if rules:
         yield Section(
             "Rules of the gate",

@@ -23,7 +23,7 @@ MISSING = "missing"
 
 def slice_columns(spec: "ModelSpec", rows: pd.DataFrame) -> list[str]:
     """The declared slices; without any, the first four columns of two to twelve values."""
-    declared = list(getattr(spec.gate, "slices", ()))
+    declared = list(spec.gate.slices)
     if declared:
         return declared
     columns = spec.columns

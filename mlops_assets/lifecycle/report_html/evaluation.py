@@ -46,7 +46,7 @@ def evaluation_page(
         The task's own plots by title.
     """
     explanation = report.explanation
-    rules = getattr(report, "rules", [])
+    rules = report.rules
     dependence = explanation.dependence if explanation else []
     answers = reach(dependence)
     return render(
