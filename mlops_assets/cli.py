@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    approve,
     backfill,
     compact,
+    explain,
     feedback,
     import_pickle,
     inventory,
     key,
+    reproduce,
+    retire,
     serve,
     signing_key,
     status,
@@ -48,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
         key,
         status,
         undo,
+        approve,
+        retire,
+        explain,
+        reproduce,
         backfill,
         feedback,
         compact,

@@ -371,6 +371,7 @@ def at(lab, schedule, moment):
         instance=lab.instance,
         scheduled_execution_time=moment,
         repository_def=definitions.get_repository_def(),
+        resources=resources(),
     ) as context:
         return definitions.resolve_schedule_def(schedule).evaluate_tick(context)
 

@@ -1,5 +1,6 @@
 """Stage 5: the accepted challenger becomes champion, and the endpoint is asked whether it is."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -17,20 +18,19 @@ from mlops_assets.assets.keys import (
 from mlops_assets.assets.rollout_state import metadata, state_after
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.alerts import Alert
 from mlops_assets.lifecycle.endpoint import check_endpoint
-from mlops_assets.lifecycle.errors import RolloutError
-from mlops_assets.lifecycle.evaluation import policy_hash
-from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.errors import ApprovalPending, RolloutError
 from mlops_assets.lifecycle.reports import Deployment, EvaluationReport
-from mlops_assets.lifecycle.rollout.strategies import STRATEGIES
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
-from mlops_assets.resources import FrameIOManager, Platform
+from mlops_assets.resources import FrameIOManager, Notifier, Platform
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.journal import Entry
 
 ENDPOINT = "endpoint"
+APPROVAL = "approval"
 
 
 def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinition:
@@ -42,70 +42,103 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
         dagster_type=report_type(Deployment),
         description=f"{spec.description} Which version serves, since when, on whose word.".strip(),
         kinds={"mlflow"},
-        check_specs=[
-            dg.AssetCheckSpec(
-                ENDPOINT,
-                asset=key(spec, DEPLOYMENT),
-                blocking=True,
-                description="The running endpoint serves the version and answers as it does.",
-            )
-        ],
+        output_required=False,  # nothing is deployed while a person's word is waited for
+        check_specs=_check_specs(spec),
     )
     def deployment(
         context: dg.AssetExecutionContext,
         report: EvaluationReport,
         platform: Platform,
         frames: dg.ResourceParam[FrameIOManager],
+        notifier: Notifier,
     ):
+        from mlops_assets.lifecycle.rollout.letting_in import let_in
+
         window = window_of(context, spec)
-        entry = _let_in(spec, report, platform, _hold_out_version(frames, spec, window), context)
+        try:
+            entry = let_in(
+                spec,
+                platform.registry,
+                platform.journal,
+                report,
+                data_version=hold_out_version(frames, spec, window),
+                who=f"dagster run {context.run.run_id}",
+            )
+        except ApprovalPending as pending:
+            context.log.info(str(pending))
+            _tell(context, spec, pending, platform, notifier)
+            yield from _waiting(spec, pending)
+            return
         state = state_after(platform, entry)
         yield dg.MaterializeResult(
             value=state,
             data_version=dg.DataVersion(f"{state.version}-{entry.change}"),
             metadata=metadata(platform, state),
         )
-        yield _endpoint_check(platform, spec, state)
+        yield endpoint_check(platform, spec, state)
+        if spec.gate.approval == "required":
+            yield _approved(entry)
 
     return deployment
 
 
-def _let_in(
-    spec: ModelSpec,
-    report: EvaluationReport,
-    platform: Platform,
-    data_version: str,
-    context: dg.AssetExecutionContext,
-) -> "Entry":
-    """Promote the challenger, or begin its rollout; the change that has brought it so far."""
-    from mlops_assets.lifecycle.rollout.history import last_step
-    from mlops_assets.lifecycle.rollout.promotion import promote
-    from mlops_assets.lifecycle.rollout.steps import begin
-
-    policy = spec.deployment
-    strategy = STRATEGIES[policy.strategy]
-    champion = platform.registry.aliases(spec.name).get(CHAMPION)
-    bound = {
-        "policy_hash": policy_hash(spec),
-        "data_version": data_version,
-        "who": f"dagster run {context.run.run_id}",
-    }
-    # A first model has nobody to be compared with, and one that serves already nowhere to go.
-    if not strategy.watched or champion in (None, report.verdict.challenger_version):
-        return promote(platform.registry, platform.journal, report, **bound)
-    share = policy.steps[0] / 100 if strategy.stepwise else 0.0
-    begin(
-        platform.registry,
-        platform.journal,
-        report,
-        strategy=strategy.name,
-        share=share,
-        **bound,
+def _check_specs(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
+    endpoint = dg.AssetCheckSpec(
+        ENDPOINT,
+        asset=key(spec, DEPLOYMENT),
+        blocking=True,
+        description="The running endpoint serves the version and answers as it does.",
     )
-    return last_step(platform.journal, spec.name)
+    approval = dg.AssetCheckSpec(
+        APPROVAL,
+        asset=key(spec, DEPLOYMENT),
+        description="A person has approved exactly this challenger on exactly these grounds.",
+    )
+    return [endpoint, approval] if spec.gate.approval == "required" else [endpoint]
 
 
-def _hold_out_version(stored: FrameIOManager, spec: ModelSpec, window: Window) -> str:
+def _tell(
+    context: dg.AssetExecutionContext,
+    spec: ModelSpec,
+    pending: ApprovalPending,
+    platform: Platform,
+    notifier: Notifier,
+) -> None:
+    alert = Alert(
+        model=spec.name,
+        kind="approval",
+        message=str(pending),
+        link=f"{platform.settings.dagster_url}/jobs/{spec.name}_approve",
+    )
+    notifier.send(alert, spec.alerts, context.log)
+
+
+def _waiting(spec: ModelSpec, pending: ApprovalPending) -> Iterator[dg.AssetCheckResult]:
+    for name, words in ((APPROVAL, str(pending)), (ENDPOINT, f"not asked: {pending}")):
+        yield dg.AssetCheckResult(
+            passed=False,
+            check_name=name,
+            asset_key=key(spec, DEPLOYMENT),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=words,
+        )
+
+
+def _approved(entry: "Entry") -> dg.AssetCheckResult:
+    given = entry.evidence.get("approval")
+    if given is None:
+        words = f"v{entry.version} serves since before approval was required: {entry.why}"
+    else:
+        words = f"approved by {given['who']} on {given['at']}: {given['why']}"
+    return dg.AssetCheckResult(
+        passed=given is not None,
+        check_name=APPROVAL,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+    )
+
+
+def hold_out_version(stored: FrameIOManager, spec: ModelSpec, window: Window) -> str:
     """The data version of the hold-out as it is stored now, not as it was when judged."""
     asset = key(spec, VALIDATED_FEATURES)
     windows = spec.grid.back_from(window.key, training_span(spec))
@@ -116,7 +149,8 @@ def _hold_out_version(stored: FrameIOManager, spec: ModelSpec, window: Window) -
     return training.data_version(held)
 
 
-def _endpoint_check(platform: Platform, spec: ModelSpec, state: Deployment) -> dg.AssetCheckResult:
+def endpoint_check(platform: Platform, spec: ModelSpec, state: Deployment) -> dg.AssetCheckResult:
+    """Ask the endpoint whether it serves what the registry says."""
     version = platform.registry.version(spec.name, state.version)
     try:
         found = check_endpoint(

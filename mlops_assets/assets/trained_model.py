@@ -21,8 +21,9 @@ from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_servin
 from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
 from mlops_assets.lifecycle.fingerprint import environment_digest, git_commit
 from mlops_assets.lifecycle.recording import read_record, record
-from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, Registry
+from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, Registry, Version
 from mlops_assets.lifecycle.reports import TrainedModel
+from mlops_assets.lifecycle.reproduce import refit
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.training import TrainingData
 from mlops_assets.lifecycle.window import Window
@@ -30,6 +31,11 @@ from mlops_assets.resources import MlflowResource, Platform
 
 SAFE_TO_LOAD = "safe_to_load"
 SIGNATURE = "signature"
+REPRODUCIBLE = "reproducible"
+REPRODUCED_TAG = "reproduced"
+SAME = "fitted twice on the same rows, it is the same to the bit"
+# A second fit doubles what training costs.
+REFIT_SECONDS = 60.0
 
 
 def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg.AssetsDefinition:
@@ -43,6 +49,7 @@ def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg
         kinds={"mlflow", "scikitlearn"},
         pool="training",
         check_specs=[
+            *_reproducible_spec(spec),
             dg.AssetCheckSpec(
                 SAFE_TO_LOAD,
                 asset=key(spec, TRAINED_MODEL),
@@ -80,9 +87,22 @@ def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg
             data_version=dg.DataVersion(model.digest),
             metadata=_metadata(platform, mlflow, model),
         )
-        yield from _file_checks(platform, model, data)
+        yield from _file_checks(spec, platform, model, data)
 
     return trained_model
+
+
+def _reproducible_spec(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
+    if not spec.training.reproduce:
+        return []
+    return [
+        dg.AssetCheckSpec(
+            REPRODUCIBLE,
+            asset=key(spec, TRAINED_MODEL),
+            description="Fitted once more on the same rows, the model is the same to the bit. "
+            f"Tried where a fit takes less than {REFIT_SECONDS:g} seconds.",
+        )
+    ]
 
 
 def propose(registry: Registry, model: TrainedModel) -> None:
@@ -141,7 +161,7 @@ def _metadata(platform: Platform, mlflow: MlflowResource, model: TrainedModel) -
 
 
 def _file_checks(
-    platform: Platform, model: TrainedModel, data: TrainingData
+    spec: ModelSpec, platform: Platform, model: TrainedModel, data: TrainingData
 ) -> Iterator[dg.AssetCheckResult]:
     version = platform.registry.version(model.model, model.version)
     try:
@@ -149,9 +169,11 @@ def _file_checks(
             folder = platform.registry.take(version, Path(name))
             load_estimator(folder, platform.settings.trusted_types)
             serving = read_serving(folder)
+            reproduced = _reproducible(spec, platform.registry, version, model, data, folder)
     except ArtifactError as error:
         yield dg.AssetCheckResult(passed=False, check_name=SAFE_TO_LOAD, description=str(error))
         return
+    yield from reproduced
     yield dg.AssetCheckResult(
         passed=True,
         check_name=SAFE_TO_LOAD,
@@ -159,6 +181,36 @@ def _file_checks(
         metadata={"digest": model.digest},
     )
     yield _signature(serving, data)
+
+
+def _reproducible(
+    spec: ModelSpec,
+    registry: Registry,
+    version: Version,
+    model: TrainedModel,
+    data: TrainingData,
+    folder: Path,
+) -> list[dg.AssetCheckResult]:
+    """Fit once more, unless that was done before or takes too long."""
+    if not spec.training.reproduce:
+        return []
+    took = model.metrics["fit_seconds"]
+    words = version.tags.get(REPRODUCED_TAG)
+    if words is None and took >= REFIT_SECONDS:
+        words = f"not tried: the fit took {took:.0f} s; run `mlops-assets reproduce {spec.name}@"
+        words += f"{version.number}`"
+    elif words is None:
+        words = refit(spec, data.seen, folder) or SAME
+        registry.set_tag(version.model, version.number, REPRODUCED_TAG, words)
+    return [
+        dg.AssetCheckResult(
+            passed=words == SAME,
+            check_name=REPRODUCIBLE,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=words,
+            metadata={"fit seconds": display.number(took)},
+        )
+    ]
 
 
 def _signature(serving: Serving, data: TrainingData) -> dg.AssetCheckResult:

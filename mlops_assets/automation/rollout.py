@@ -7,6 +7,7 @@ import dagster as dg
 
 from mlops_assets.assets.keys import ALERTS_TAG, MODEL_TAG, TRIGGER_TAG
 from mlops_assets.assets.rollout_state import materialize
+from mlops_assets.automation.retired import skip_retired
 from mlops_assets.lifecycle.alerts import Alert
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -130,6 +131,8 @@ def _rollout_sensor(spec: ModelSpec, job_name: str) -> dg.SensorDefinition:
         from mlops_assets.lifecycle.rollout.driver import carry, look
         from mlops_assets.lifecycle.rollout.history import under_way
 
+        if skip := skip_retired(platform, spec.name):
+            return skip
         if under_way(platform.journal, spec.name) is None:
             return dg.SkipReason("no version is on its way")
         now = datetime.now(UTC)

@@ -7,8 +7,10 @@ import dagster as dg
 
 from mlops_assets.assets.keys import TRIGGER_TAG
 from mlops_assets.automation.jobs import LIFECYCLE, MONITORING
+from mlops_assets.automation.retired import skip_retired
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
+from mlops_assets.resources import Platform
 
 MONITORING_CRON = {
     "daily": "30 0 * * *",
@@ -35,7 +37,9 @@ def _retrain(spec: ModelSpec, cron: str, job: Any) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Train on the newest window whose labels are complete.",
     )
-    def retrain(context: dg.ScheduleEvaluationContext):
+    def retrain(context: dg.ScheduleEvaluationContext, platform: Platform):
+        if skip := skip_retired(platform, spec.name):
+            return skip
         now = context.scheduled_execution_time
         window = spec.grid.newest_complete(now, spec.columns.label_delay)
         if window is None:
@@ -58,7 +62,9 @@ def _watch(spec: ModelSpec, job) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Report on the window that closed, and on the one whose labels matured.",
     )
-    def watch(context: dg.ScheduleEvaluationContext):
+    def watch(context: dg.ScheduleEvaluationContext, platform: Platform):
+        if skip := skip_retired(platform, spec.name):
+            return skip
         now = context.scheduled_execution_time
         delays = (timedelta(0), spec.columns.label_delay)
         found = [spec.grid.newest_complete(now, delay) for delay in delays]

@@ -16,6 +16,7 @@ from mlops_assets.assets.keys import (
     key,
 )
 from mlops_assets.automation.jobs import LIFECYCLE
+from mlops_assets.automation.retired import skip_retired
 from mlops_assets.lifecycle.alerts import Alert
 from mlops_assets.lifecycle.retrain import PastRetrain, Request, Skip, decide
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -61,6 +62,8 @@ def _sensor(spec: ModelSpec, job, trigger: str) -> dg.SensorDefinition:
         + ("asks for a retrain and alerts." if acts else "alerts."),
     )
     def retrain_sensor(context: dg.SensorEvaluationContext, notifier: Notifier, platform: Platform):
+        if skip := skip_retired(platform, spec.name):
+            return skip
         asset = key(spec, REPORTS[trigger])
         now = datetime.now(UTC)
         skipped: list[str] = []

@@ -44,13 +44,15 @@ def rows(defs: Path) -> list[list[str]]:
 
 
 def _row(name: str, spec: ModelSpec | None, state: Any, stored: Any) -> list[str]:
-    change = state.change
+    change = state.retired or state.change
     champion = "none" if state.champion is None else f"v{state.champion}"
     if state.former is not None:
         champion += f" (before: v{state.former})"
     if state.rollout is not None:
         r = state.rollout
         champion += f"; v{r.version} on its way ({r.strategy}, {r.share:.0%})"
+    if state.retired is not None:
+        champion = _retired(state.retired)
     if state.unfinished:
         champion += " (a change was cut off; the next one completes it)"
     return [
@@ -60,8 +62,14 @@ def _row(name: str, spec: ModelSpec | None, state: Any, stored: Any) -> list[str
         f"{change.action}: {change.why}" if change else "",
         _last(spec, stored, "evaluation_report", lambda r: r.verdict.verdict),
         _last(spec, stored, "drift_report", lambda r: r.verdict),
-        _next_retrain(spec),
+        "never: retired" if state.retired else _next_retrain(spec),
     ]
+
+
+def _retired(entry: Any) -> str:
+    where = next(iter(entry.evidence["pointer"].values()), None)
+    words = f"retired (v{entry.version} was champion)"
+    return f"{words}; see {where}" if where else words
 
 
 def _last(spec: ModelSpec | None, stored: Any, asset: str, tell) -> str:

@@ -9,6 +9,7 @@ from mlops_assets.assets.deployment import deployment_asset
 from mlops_assets.assets.evaluation_report import evaluation_report_asset
 from mlops_assets.assets.monitoring import monitoring_assets
 from mlops_assets.assets.trained_model import trained_model_asset
+from mlops_assets.automation.approval import decision_jobs
 from mlops_assets.automation.jobs import jobs
 from mlops_assets.automation.rollout import rollout_jobs, rollout_sensors
 from mlops_assets.automation.schedules import schedules
@@ -45,7 +46,7 @@ def lifecycle_definitions(spec: ModelSpec, folder: Path) -> dg.Definitions:
             deployment_asset(spec, code),
             monitoring_assets(spec, folder, code),
         ],
-        jobs=[*made.values(), *rollout_jobs(spec)],
+        jobs=[*made.values(), *rollout_jobs(spec), *decision_jobs(spec)],
         schedules=schedules(spec, made),
         sensors=[*retrain_sensors(spec, made), *rollout_sensors(spec)],
     )

@@ -39,3 +39,7 @@ class ArtifactError(LifecycleError):
 
 class RolloutError(LifecycleError):
     """A promotion or rollback was refused; what serves is unchanged."""
+
+
+class ApprovalPending(RolloutError):
+    """An accepted challenger waits for a person's word; what serves is unchanged."""

@@ -42,6 +42,14 @@ def frame_digest(frame: "pd.DataFrame") -> str:
 
 
 @lru_cache
+def environment() -> dict[str, str]:
+    """The version of Python and of every installed distribution, by name."""
+    from importlib.metadata import distributions
+
+    return {"python": sys.version} | {d.name: d.version for d in distributions()}
+
+
+@lru_cache
 def environment_digest() -> str:
     """Digest of the Python version and every installed distribution with its version."""
     from importlib.metadata import distributions

@@ -140,15 +140,14 @@ def _model(
     newest: "Newest",
 ) -> InventoryModel:
     state = serving(registry, journal, name)
-    retired = getattr(state, "retired", None)
-    word = retired or (state.change if state.champion is not None else None)
-    version = retired.version if retired else state.champion
+    word = state.retired or (state.change if state.champion is not None else None)
+    version = state.retired.version if state.retired else state.champion
     evaluation, evaluated_at = _evaluation(newest(name, "evaluation_report"))
     drift_window, drift = _drift(newest(name, "drift_report"))
     first = next((e for e in journal.entries(name) if _served(e)), None)
     return InventoryModel(
         model=name,
-        status=_status(state.champion, retired),
+        status=_status(state.champion, state.retired),
         declared=spec is not None,
         task=spec.task if spec else "",
         purpose=spec.description if spec else "",

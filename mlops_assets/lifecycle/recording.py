@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_version
 from mlops_assets.lifecycle.evaluation import Candidate
-from mlops_assets.lifecycle.fingerprint import environment_digest, row_hashes
+from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
 from mlops_assets.lifecycle.registry import EVIDENCE, Registry, Version
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ROWS_FILE = "training_rows.npy"
 REFERENCE_FILE = "reference.parquet"
 RECORD_FILE = "trained_model.json"
+ENVIRONMENT_FILE = "environment.json"
 
 
 def record(
@@ -64,6 +65,7 @@ def record(
         "git_commit": run.data.tags["mlflow.source.git.commit"],
         "window": window.key,
         "training_windows": data.windows,
+        "window_versions": data.versions,
         "trained_until": _iso(spec.grid.window(data.windows[-1]).end),
         "rows": len(data.seen),
         "features": spec.task_type.features(data.seen, spec.columns),
@@ -75,10 +77,7 @@ def record(
     _log(client, run_id, facts)
     with TemporaryDirectory(prefix="mlops-record-") as name:
         folder = Path(name)
-        facts["digest"] = _write(registry, spec, data, estimator, folder / "model")
-        if spec.serving.packed:
-            facts["packed"] = _pack(registry, data, folder / "model")
-            facts["digest"] = folder_digest(folder / "model")
+        facts |= write_files(registry, spec, data, estimator, folder / "model")
         logged = client.create_logged_model(
             run.info.experiment_id, name=spec.name, source_run_id=run_id, model_type="sklearn"
         )
@@ -94,6 +93,29 @@ def record(
         | {EVIDENCE: json.dumps(evidence)},
     )
     return TrainedModel(version=version.number, **facts)
+
+
+def write_files(
+    registry: Registry, spec: ModelSpec, data: TrainingData, estimator: Any, folder: Path
+) -> dict[str, str]:
+    """Write a version's files as they are registered; their ``digest``, what came of ``packed``.
+
+    Raises
+    ------
+    ArtifactError
+        When the estimator holds a class that must not be in a model file.
+    """
+    digest = _write(registry, spec, data, estimator, folder)
+    if not spec.serving.packed:
+        return {"digest": digest}
+    return {"packed": _pack(registry, data, folder), "digest": folder_digest(folder)}
+
+
+def read_environment(registry: Registry, version: Version) -> dict[str, str]:
+    """The packages that a version was trained with, by name; empty for one from before."""
+    if ENVIRONMENT_FILE not in json.loads(version.tags.get(EVIDENCE, "{}")):
+        return {}
+    return json.loads(registry.artifact(version, ENVIRONMENT_FILE))
 
 
 def read_record(registry: Registry, version: Version) -> TrainedModel:
@@ -168,7 +190,8 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
     np.save(folder / ROWS_FILE, row_hashes(data.seen))
     training.reference(spec, estimator, data.unseen).to_parquet(folder / REFERENCE_FILE)
     (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
-    files = (ROWS_FILE, REFERENCE_FILE, RECORD_FILE)
+    (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(), indent=0), "utf-8")
+    files = (ROWS_FILE, REFERENCE_FILE, RECORD_FILE, ENVIRONMENT_FILE)
     for file in files:
         client.log_artifact(run_id, str(folder / file))
     return {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}

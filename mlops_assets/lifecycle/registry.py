@@ -21,6 +21,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CANARY, SHADOW = "canary", "shadow"
 TAG = "mlops."
 SHARE_TAG = "share"
+RETIRED_TAG = "retired"
 SIGNATURE, EVIDENCE = "signature", "evidence"
 
 
@@ -170,6 +171,15 @@ class Registry:
     def set_tag(self, model: str, number: int, name: str, value: str) -> None:
         """Set one of the platform's tags of a version."""
         self.client.set_model_version_tag(model, str(number), f"{TAG}{name}", value)
+
+    def tag_model(self, model: str, name: str, value: str) -> None:
+        """Set one of the platform's tags of a model."""
+        self.client.set_registered_model_tag(model, f"{TAG}{name}", value)
+
+    def untag_model(self, model: str, name: str) -> None:
+        """Remove one of the platform's tags of a model, where it is set."""
+        if f"{TAG}{name}" in self.client.get_registered_model(model).tags:
+            self.client.delete_registered_model_tag(model, f"{TAG}{name}")
 
     def take(self, version: Version, folder: Path) -> Path:
         """A verified private copy of a version's files below ``folder``.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mlops_assets.lifecycle.explaining.results import Explanation
 from mlops_assets.lifecycle.inventory import Inventory as Inventory
@@ -28,6 +28,7 @@ class TrainedModel(Report):
 
     ``digest`` covers every file of the version; ``fingerprint`` covers what went in (data
     version, code version, environment), so that equal fingerprints mean an equal training.
+    ``window_versions`` are the data versions of the training windows.
     """
 
     model: str
@@ -49,6 +50,7 @@ class TrainedModel(Report):
     dagster_run_id: str
     created_at: datetime
     packed: str = "no: not asked for"
+    window_versions: dict[str, str] = {}
 
 
 class MetricEstimate(Report):
@@ -103,7 +105,7 @@ class Rule(Report):
     low: float | None = None
     high: float | None = None
     words: str
-    parts: list[RulePart] = []
+    parts: list[RulePart] = Field(default_factory=list)
 
 
 class Verdict(Report):
@@ -155,7 +157,7 @@ class EvaluationReport(Report):
     baseline: list[MetricEstimate]
     comparison: Comparison | None
     verdict: Verdict
-    rules: list[Rule] = []
+    rules: list[Rule] = Field(default_factory=list)
     look: int = 1
     explanation: Explanation | None = None
     html: str | None = None

@@ -39,6 +39,9 @@ class Training(Declaration):
     min_windows: PositiveInt | None = Field(
         None, description="Train on fewer windows at the start of the grid, down to this many."
     )
+    reproduce: bool = Field(
+        True, description="Fit each version a second time and compare, where a fit is quick."
+    )
 
 
 class ServingPolicy(Declaration):

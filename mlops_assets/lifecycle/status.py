@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 from mlops_assets.lifecycle.registry import CHAMPION, Registry
-from mlops_assets.lifecycle.rollout.history import SERVES, Rollout, former_champion, under_way
+from mlops_assets.lifecycle.rollout.history import (
+    SERVES,
+    Rollout,
+    former_champion,
+    retired,
+    under_way,
+)
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 
 
@@ -11,7 +17,8 @@ from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 class Serving:
     """What serves of one model.
 
-    ``former`` is where a rollback would go, ``change`` what made the champion champion.
+    ``former`` is where a rollback would go, ``change`` what made the champion champion,
+    ``retired`` what took the model out of service.
     """
 
     model: str
@@ -20,6 +27,7 @@ class Serving:
     change: Entry | None
     unfinished: bool
     rollout: Rollout | None
+    retired: Entry | None = None
 
 
 def serving(registry: Registry, journal: Journal, model: str) -> Serving:
@@ -33,4 +41,5 @@ def serving(registry: Registry, journal: Journal, model: str) -> Serving:
         change=done[-1] if done else None,
         unfinished=journal.unfinished(model) is not None,
         rollout=under_way(journal, model),
+        retired=retired(journal, model),
     )

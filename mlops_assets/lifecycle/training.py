@@ -93,6 +93,8 @@ class TrainingData:
     seen, unseen : DataFrame
         Training rows, and the hold-out's.
     data_version, fingerprint, code_version : str
+    versions : dict
+        The data version of each training window.
     """
 
     windows: list[str]
@@ -101,11 +103,13 @@ class TrainingData:
     data_version: str
     fingerprint: str
     code_version: str
+    versions: dict[str, str]
 
     @classmethod
     def of(cls, spec: "ModelSpec", seen: dict, unseen: dict, code_version: str) -> "TrainingData":
         """Join the windows and tell what they are."""
-        version = data_version(seen)
+        versions = data_versions(seen)
+        version = digest_of(versions)
         return cls(
             windows=sorted(seen),
             seen=join_windows(seen),
@@ -113,6 +117,7 @@ class TrainingData:
             data_version=version,
             fingerprint=fingerprint(spec, code_version, version),
             code_version=code_version,
+            versions=versions,
         )
 
 
@@ -139,7 +144,12 @@ def join_windows(frames: "dict[str, pd.DataFrame]") -> "pd.DataFrame":
 
 def data_version(frames: "dict[str, pd.DataFrame]") -> str:
     """One data version for several windows."""
-    return digest_of({key: frame_digest(frame) for key, frame in frames.items()})
+    return digest_of(data_versions(frames))
+
+
+def data_versions(frames: "dict[str, pd.DataFrame]") -> dict[str, str]:
+    """The data version of each window."""
+    return {key: frame_digest(frame) for key, frame in frames.items()}
 
 
 def split(

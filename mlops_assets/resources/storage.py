@@ -147,6 +147,15 @@ class ReportIOManager(_StoredByWindow):
         stored = json.loads(path.read_text("utf-8"))
         return getattr(reports, stored["type"]).model_validate(stored["report"])
 
+    def all_of(self, model: str, asset: str) -> list[reports.Report]:
+        """Every stored report of an asset, oldest window first."""
+        folder = self.path(dg.AssetKey([model, asset]), None).parent
+        if not folder.exists():
+            return []
+        windows = sorted(p.stem for p in folder.iterdir() if p.suffix == self.extension)
+        asset_key = dg.AssetKey([model, asset])
+        return [self.load(asset_key, w) for w in windows if not w.startswith(".")]
+
     def page(self, key: dg.AssetKey, window: str | None) -> "Page":
         """Where a report's HTML page goes, beside the report."""
         return Page(self.path(key, window).with_suffix(".html"))

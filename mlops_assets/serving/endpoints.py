@@ -129,6 +129,10 @@ class Endpoints:
                 for name, problem in sorted(problems.items())
                 if name not in served
             ]
+            entries += [
+                _entry(name, "", "UNAVAILABLE", str(retired))
+                for name, retired in sorted(self._models.retired().items())
+            ]
         key: Key | None = request.scope[KEY]
         return _reply([e for e in entries if key is None or key.sees(e["name"])])
 

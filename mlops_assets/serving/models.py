@@ -8,6 +8,7 @@ from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, 
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.errors import RequestError, brief
 from mlops_assets.serving.loading import ServedModel
+from mlops_assets.serving.retired import Gone, Retired, from_journal
 from mlops_assets.serving.routing import Routed, Routes
 from mlops_assets.serving.versions import Versions, Wanted
 
@@ -56,6 +57,7 @@ class Models:
         self._routes: dict[str, Routes] = {}
         self._targets: dict[str, Target] = {}
         self._problems: dict[str, str] = {}
+        self._retired: dict[str, Retired] = {}
         self._vanished: frozenset[str] = frozenset()
         self._away: str | None = None
         self.loads, self.load_failures = self._versions.loads, self._versions.failures
@@ -65,6 +67,8 @@ class Models:
 
     def start(self) -> None:
         """Begin to follow the registry."""
+        # MLflow tries for a minute to reach a registry that is away, and so may a database driver.
+        threading.Thread(target=self._read_journal, name="read-journal", daemon=True).start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -92,8 +96,12 @@ class Models:
         Raises
         ------
         RequestError
-            404 for a model without a champion, 503 for one whose champion can't be loaded.
+            404 for a model without a champion, 503 for one whose champion can't be loaded, 410
+            for one that was retired.
         """
+        retired = self._retired.get(name)
+        if retired is not None:
+            raise Gone(name, retired)
         found = self._routes.get(name)
         if found is not None:
             return found
@@ -145,6 +153,10 @@ class Models:
         """Why models can't serve what the registry says now, by name."""
         return self._problems.copy()
 
+    def retired(self) -> dict[str, Retired]:
+        """The models that were taken out of service, by name."""
+        return self._retired.copy()
+
     def problem(self, name: str) -> str | None:
         """Why a model may not serve what the registry says now, or None when all is well."""
         problem = self._problems.get(name)
@@ -153,6 +165,12 @@ class Models:
         if name in self._vanished:
             return "the model is no longer in the registry; its last champion serves on"
         return self._away
+
+    def _read_journal(self) -> None:
+        """Until the registry has been read, the rollout journal tells what was retired."""
+        found = from_journal(self._registry.settings.database_url)
+        if not self.ready:
+            self._retired |= found
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -178,10 +196,10 @@ class Models:
         self._keep_vanished(targets.keys())
         self._polled.set()
 
-    def _read_targets(self) -> dict[str, Target | None]:
+    def _read_targets(self) -> dict[str, Target | Retired | None]:
         # One query for all models: asking model by model would take longer than the poll allows.
         found = self._registry.client.search_registered_models(max_results=1000)
-        return {model.name: self._target(model) for model in found}
+        return {model.name: Retired.of(model.tags) or self._target(model) for model in found}
 
     def _target(self, model) -> Target | None:
         aliases = {alias: int(number) for alias, number in model.aliases.items()}
@@ -201,7 +219,14 @@ class Models:
             previous=aliases.get(PREVIOUS),
         )
 
-    def _follow(self, name: str, target: Target | None) -> None:
+    def _follow(self, name: str, target: Target | Retired | None) -> None:
+        if isinstance(target, Retired):
+            if self._retired.get(name) != target:
+                log.info("%s is %s", name, target)
+            self._retired[name] = target
+            target = None
+        elif target is None:
+            self._retired.pop(name, None)
         if target is None:
             self._problems.pop(name, None)
             self._targets.pop(name, None)
@@ -210,6 +235,7 @@ class Models:
             self._versions.keep(name, set())
             return
         if self._targets.get(name) == target and name not in self._problems:
+            self._retired.pop(name, None)
             return
         problems: list[str] = []
         champion = self._version(name, target, target.champion, problems)
@@ -220,6 +246,7 @@ class Models:
             if routes != self._routes.get(name):
                 log.info("%s: %s", name, routes)
             self._routes[name] = routes
+        self._retired.pop(name, None)  # a reinstated model answers 410 until it can answer
         if problems:
             self._problems[name] = problems[0]
             return

@@ -27,7 +27,7 @@ class Alert(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str
-    kind: Literal["failure", "rejected", "drift", "decay", "retrain", "rollout"]
+    kind: Literal["failure", "rejected", "drift", "decay", "retrain", "rollout", "approval"]
     message: str
     link: str
 

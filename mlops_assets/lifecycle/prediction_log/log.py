@@ -59,7 +59,7 @@ class PredictionLog:
     ):
         self.folder = folder
         self._writer = SegmentWriter(folder, segment_bytes, durability, sync_seconds)
-        self._merged = reading.Merged(folder, self.kind, decode, database, folder)
+        self.merged = reading.Merged(folder, self.kind, decode, database, folder)
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of one reply, all of one model, in a single system call.
@@ -144,7 +144,7 @@ class PredictionLog:
     ) -> Generator[Record, None, None]:
         """As `read`, one record at a time, in no order; counts torn lines into ``torn``."""
         query = reading.Query(model, rows.between("at", start, end))
-        with closing(self._merged.read(query, torn or reading.Torn())) as found:
+        with closing(self.merged.read(query, torn or reading.Torn())) as found:
             yield from (r for r in found if _within(r.at, start, end))
 
     def logged_since(self, model: str, since: datetime) -> Iterator[Record]:
@@ -153,13 +153,13 @@ class PredictionLog:
         By the wall clock, whenever what they are about happened: what a rollout is judged by.
         """
         query = reading.Query(model, rows.between("logged_at", since, None))
-        with closing(self._merged.read(query, reading.Torn())) as found:
+        with closing(self.merged.read(query, reading.Torn())) as found:
             yield from (r for r in found if r.logged_at >= since)
 
     def close(self) -> None:
         """Sync and close the segments; a later append begins new ones."""
         self._writer.close()
-        self._merged.close()
+        self.merged.close()
 
 
 def _within(at: datetime, start: datetime | None, end: datetime | None) -> bool:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.prediction_log.lines import document, line_number, raw_lines
 from mlops_assets.lifecycle.prediction_log.rows import Condition
-from mlops_assets.lifecycle.prediction_log.segments import is_closed, model_folder, segment_files
+from mlops_assets.lifecycle.prediction_log.segments import (
+    is_closed,
+    model_folder,
+    models_in,
+    segment_files,
+)
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.prediction_log.store import LogStore
@@ -88,6 +93,11 @@ class Merged:
             for segment, offset, content in store.documents(self.kind, query):
                 if offset < known.get(segment, 0):
                     yield self.decode(content)
+
+    def models(self) -> list[str]:
+        """Every model with documents, in segments or in the database."""
+        store = self._opened()
+        return sorted({*models_in(self.folder), *(store.models(self.kind) if store else ())})
 
     def close(self) -> None:
         """Close the database's connections; a later read opens new ones."""

@@ -80,6 +80,12 @@ class LogStore:
                 for name, number, stored, torn in connection.execute(query)
             }
 
+    def models(self, kind: str) -> set[str]:
+        """The models that have segments here."""
+        query = sa.select(SEGMENTS.c.model).where(SEGMENTS.c.kind == kind).distinct()
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def register(self, kind: str, model: str, name: str) -> Segment:
         """Make a segment known; nothing of it is stored yet."""
         values = {"kind": kind, "model": model, "name": name, "stored": 0}

@@ -5,6 +5,7 @@ last. Every write here can be repeated, so that whoever comes next may carry the
 from what the first row says, wherever a crash cut it off; a champion serves all the while.
 """
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ from mlops_assets.lifecycle.registry import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
+    RETIRED_TAG,
     SHADOW,
     SHARE_TAG,
     Registry,
@@ -24,9 +26,13 @@ from mlops_assets.lifecycle.rollout.history import (
     ABORT,
     ADVANCE,
     BEGIN,
+    REFUSE,
+    REINSTATE,
+    RETIRE,
     champions,
     former_champion,
     refused_for_good,
+    retired,
 )
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 
@@ -40,7 +46,7 @@ def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:
     begun = journal.unfinished(model)
     if begun is None:
         return None
-    if begun.action == ABORT:  # asks nothing of the version that goes
+    if begun.action in (ABORT, REFUSE, RETIRE):  # asks nothing of the version that goes
         return carry_out(registry, journal, begun)
     try:
         verify_files(registry, registry.version(model, begun.version))
@@ -54,7 +60,7 @@ def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:
 
 def carry_out(registry: Registry, journal: Journal, begun: Entry) -> Entry:
     """Make the registry say what a begun change wants, and write that it is done."""
-    carry = {BEGIN: _expose, ADVANCE: _expose, ABORT: _withdraw}.get(begun.action, _crown)
+    carry = _CARRY.get(begun.action, _crown)
     carry(registry, begun)
     return journal.finish(begun)
 
@@ -86,12 +92,40 @@ def _withdraw(registry: Registry, begun: Entry) -> None:
     registry.set_tag(begun.model, begun.version, SHARE_TAG, "0")
 
 
+def _retire(registry: Registry, begun: Entry) -> None:
+    """The tag first: from then on the endpoint answers 410, whichever aliases are left."""
+    registry.tag_model(begun.model, RETIRED_TAG, retired_tag(begun))
+    for alias in (CANARY, SHADOW, CHALLENGER, PREVIOUS, CHAMPION):
+        registry.drop_alias(begun.model, alias)
+
+
+def _reinstate(registry: Registry, begun: Entry) -> None:
+    """The tag last: until then nobody is answered by half a model."""
+    _crown(registry, begun)
+    registry.untag_model(begun.model, RETIRED_TAG)
+
+
+def retired_tag(begun: Entry) -> str:
+    """What the registry says of a retired model, for who answers in its name: JSON."""
+    return json.dumps({"since": begun.at, "why": begun.why, **begun.evidence["pointer"]})
+
+
 def _drop_aliases(registry: Registry, begun: Entry) -> None:
     """The version is no candidate any more. It may be gone: nothing is written to it itself."""
     aliases = registry.aliases(begun.model)
     for alias in (CANARY, SHADOW, CHALLENGER):
         if aliases.get(alias) == begun.version:
             registry.drop_alias(begun.model, alias)
+
+
+_CARRY = {
+    BEGIN: _expose,
+    ADVANCE: _expose,
+    ABORT: _withdraw,
+    REFUSE: _drop_aliases,
+    RETIRE: _retire,
+    REINSTATE: _reinstate,
+}
 
 
 def _uncrown(registry: Registry, journal: Journal, begun: Entry) -> None:
@@ -105,6 +139,9 @@ def _uncrown(registry: Registry, journal: Journal, begun: Entry) -> None:
         registry.drop_alias(model, CHAMPION)
     else:
         registry.set_alias(model, CHAMPION, champion)
+    retirement = retired(journal, model)
+    if retirement is not None:
+        registry.tag_model(model, RETIRED_TAG, retired_tag(retirement))
 
 
 def verify(
@@ -175,10 +212,21 @@ def refuse_moved_alias(journal: Journal, model: str, champion: int | None) -> No
 
 
 def refuse_taken_back(journal: Journal, challenger: Version) -> None:
-    """Raise RolloutError for a version that was rolled back, as champion or as canary."""
+    """Raise RolloutError for a version that was refused, or rolled back as champion or canary."""
     entry = refused_for_good(journal, challenger.model, challenger.number)
     if entry is not None:
+        what = "refused" if entry.action == REFUSE else "rolled back"
         raise RolloutError(
-            f"{challenger} was rolled back on {entry.at} by {entry.who} ({entry.why}): "
+            f"{challenger} was {what} on {entry.at} by {entry.who} ({entry.why}): "
             "train a new version"
+        )
+
+
+def refuse_retired(journal: Journal, model: str) -> None:
+    """Raise RolloutError for a model that was taken out of service."""
+    entry = retired(journal, model)
+    if entry is not None:
+        raise RolloutError(
+            f"{model} was retired on {entry.at} by {entry.who} ({entry.why}): "
+            f"`mlops-assets reinstate {model}` brings it back"
         )

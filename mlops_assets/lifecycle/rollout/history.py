@@ -11,7 +11,11 @@ from mlops_assets.lifecycle.rollout.periods import Period
 PROMOTE, ADOPT, ROLLBACK = "promote", "adopt", "rollback"
 BEGIN, ADVANCE, ABORT = "begin", "advance", "abort"
 LOAD_FAILED = "load_failed"
-SERVES = (PROMOTE, ADOPT, ROLLBACK)
+APPROVE, REFUSE = "approve", "refuse"
+RETIRE, REINSTATE = "retire", "reinstate"
+SERVES = (PROMOTE, ADOPT, ROLLBACK, REINSTATE)
+ENDS = (*SERVES, ABORT, RETIRE)
+MOVES = (*SERVES, BEGIN, ADVANCE, ABORT)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def last_change(journal: Journal, model: str) -> Entry:
 
 def last_step(journal: Journal, model: str, version: int | None = None) -> Entry:
     """The newest finished change of what serves, or of one version's part in it."""
-    steps = [e for e in _done(journal, model) if e.action != LOAD_FAILED]
+    steps = [e for e in _done(journal, model) if e.action in MOVES]
     if version is not None:
         steps = [e for e in steps if e.version == version]
     if not steps:
@@ -104,9 +108,15 @@ def refused_for_good(journal: Journal, model: str, number: int) -> Entry | None:
     for entry in _done(journal, model):
         if entry.action == ROLLBACK and entry.champion_before == number:
             return entry
-        if entry.action == ABORT and entry.version == number:
+        if entry.action in (ABORT, REFUSE) and entry.version == number:
             return entry
     return None
+
+
+def retired(journal: Journal, model: str) -> Entry | None:
+    """The change that took a model out of service, unless it was taken back since."""
+    done = [e for e in _done(journal, model) if e.action in (RETIRE, REINSTATE)]
+    return done[-1] if done and done[-1].action == RETIRE else None
 
 
 def under_way(journal: Journal, model: str) -> Rollout | None:
@@ -124,7 +134,7 @@ def latest_rollout(journal: Journal, model: str) -> Rollout | None:
             steps, ended = [entry], None
         elif entry.action == ADVANCE and steps:
             steps.append(entry)
-        elif entry.action in (*SERVES, ABORT) and steps and ended is None:
+        elif entry.action in ENDS and steps and ended is None:
             ended = entry
     if not steps:
         return None

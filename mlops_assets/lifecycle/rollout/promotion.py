@@ -3,12 +3,13 @@
 from mlops_assets.lifecycle.errors import RolloutError
 from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.reports import EvaluationReport
-from mlops_assets.lifecycle.rollout import steps
+from mlops_assets.lifecycle.rollout import approval, steps
 from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
     grounds,
     refuse_moved_alias,
+    refuse_retired,
     refuse_taken_back,
     verify,
     verify_files,
@@ -36,6 +37,7 @@ def promote(
     policy_hash: str,
     data_version: str,
     who: str,
+    approval_required: bool = False,
 ) -> Entry:
     """Make the challenger of a report the champion, if its verdict still stands.
 
@@ -49,6 +51,8 @@ def promote(
         Data version of the hold-out as it is stored now.
     who : str
         Who or what asks, for the journal.
+    approval_required : bool
+        Whether a person must have approved exactly this challenger on exactly these grounds.
 
     Returns
     -------
@@ -63,6 +67,8 @@ def promote(
     RolloutError
         When the version was rolled back before: a new one has to be trained. When the alias of
         the champion was moved by other means than the platform's.
+    ApprovalPending
+        When nobody has.
     ArtifactError
         When the challenger's files are not those that were judged.
     """
@@ -70,6 +76,7 @@ def promote(
     with journal.exclusive(model):
         journal.verify()
         complete(registry, journal, model)
+        refuse_retired(journal, model)
         challenger = registry.version(model, report.verdict.challenger_version)
         aliases = registry.aliases(model)
         refuse_moved_alias(journal, model, aliases.get(CHAMPION))
@@ -78,6 +85,9 @@ def promote(
         refuse_taken_back(journal, challenger)
         _refuse_under_way(journal, model)
         verify(registry, report, policy_hash, data_version, aliases.get(CHAMPION))
+        evidence = grounds(report, challenger, policy_hash)
+        if approval_required:
+            evidence |= approval.require(journal, report, challenger, evidence)
         entry = Entry(
             model=model,
             action=PROMOTE,
@@ -86,7 +96,7 @@ def promote(
             previous_after=aliases.get(CHAMPION),
             who=who,
             why=f"{report.verdict.verdict}: {'; '.join(report.verdict.reasons)}",
-            evidence=grounds(report, challenger, policy_hash),
+            evidence=evidence,
         )
         return carry_out(registry, journal, journal.begin(entry))
 
@@ -119,6 +129,7 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
     with journal.exclusive(model):
         journal.verify()
         complete(registry, journal, model)
+        refuse_retired(journal, model)
         if registry.aliases(model).get(CHAMPION) == version.number:
             return last_change(journal, model)
         if had_champion(registry, journal, model):
@@ -157,6 +168,7 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
         undone = finished is not None and finished.action in (ROLLBACK, ABORT)
         if finished is not None and undone == (finished.state == "done"):
             return finished  # or the change that was to be rolled back was taken back
+        refuse_retired(journal, model)
         rollout = under_way(journal, model)
         if rollout is not None:
             return steps.take_back(registry, journal, rollout, who=who, why=why)

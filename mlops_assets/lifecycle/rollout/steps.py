@@ -5,11 +5,13 @@ from typing import Any
 from mlops_assets.lifecycle.errors import RolloutError
 from mlops_assets.lifecycle.registry import CHAMPION, Registry
 from mlops_assets.lifecycle.reports import EvaluationReport
+from mlops_assets.lifecycle.rollout import approval
 from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
     grounds,
     refuse_moved_alias,
+    refuse_retired,
     refuse_taken_back,
     verify,
     verify_files,
@@ -35,6 +37,7 @@ def begin(
     policy_hash: str,
     data_version: str,
     who: str,
+    approval_required: bool = False,
 ) -> Rollout:
     """Give the challenger of a report its first share of the traffic, if its verdict still stands.
 
@@ -49,6 +52,8 @@ def begin(
     policy_hash, data_version : str
         As they are now, see :func:`~mlops_assets.lifecycle.rollout.promotion.promote`.
     who : str
+    approval_required : bool
+        As there.
 
     Returns
     -------
@@ -59,6 +64,8 @@ def begin(
     ------
     EvidenceError, ArtifactError
         When the verdict does not accept, or is bound to something else.
+    ApprovalPending
+        When a person has to approve, and nobody has.
     RolloutError
         Without a champion to compare with; when another version is on its way; when the version
         was rolled back before; when the champion's alias was moved by other means.
@@ -67,6 +74,7 @@ def begin(
     with journal.exclusive(model):
         journal.verify()
         complete(registry, journal, model)
+        refuse_retired(journal, model)
         challenger = registry.version(model, report.verdict.challenger_version)
         rollout = under_way(journal, model)
         if rollout is not None:
@@ -82,6 +90,9 @@ def begin(
             raise RolloutError(f"{model}: no champion but {challenger} itself to compare it with")
         refuse_taken_back(journal, challenger)
         verify(registry, report, policy_hash, data_version, champion)
+        evidence = grounds(report, challenger, policy_hash)
+        if approval_required:
+            evidence |= approval.require(journal, report, challenger, evidence)
         entry = Entry(
             model=model,
             action=BEGIN,
@@ -90,11 +101,7 @@ def begin(
             previous_after=None,
             who=who,
             why=f"{report.verdict.verdict}: {'; '.join(report.verdict.reasons)}",
-            evidence={
-                "strategy": strategy,
-                "share": share,
-                **grounds(report, challenger, policy_hash),
-            },
+            evidence={"strategy": strategy, "share": share, **evidence},
         )
         carry_out(registry, journal, journal.begin(entry))
         return _required(journal, model)
@@ -125,6 +132,7 @@ def advance(
     with journal.exclusive(model):
         journal.verify()
         complete(registry, journal, model)
+        refuse_retired(journal, model)
         rollout = _required(journal, model)
         if rollout.version != version:
             raise RolloutError(f"{model} v{rollout.version} is on its way, not v{version}")
