@@ -9,6 +9,7 @@ from pathlib import Path
 from mlops_assets.commands import (
     approve,
     backfill,
+    card,
     compact,
     explain,
     feedback,
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         explain,
         reproduce,
         backfill,
+        card,
         feedback,
         compact,
         import_pickle,

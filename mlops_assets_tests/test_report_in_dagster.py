@@ -98,6 +98,27 @@ def test_the_card_tells_who_let_the_version_in(shop):
     assert "dagster run" in decisions
 
 
+def test_the_command_prints_and_draws_the_card_of_any_version(shop, capsys, tmp_path):
+    command = ["--defs", str(shop.folder), "card"]
+    assert main([*command, "shop@1"]) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("# shop, version 1")
+    assert "| promote | v2 |" in first.split("## Decisions")[1]
+    assert main([*command, "shop", "--html", str(tmp_path / "card.html")]) == 0
+    page = (tmp_path / "card.html").read_text("utf-8")
+    assert "shop, version 2" in page
+    assert HOSTILE not in page
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [("shop@9", "no version 9"), ("shop@x", "a version is a number"), ("shoe", "no model 'shoe'")],
+)
+def test_a_card_of_what_is_not_there_is_refused(shop, capsys, model, words):
+    assert main(["--defs", str(shop.folder), "card", model]) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_the_inventory_is_an_asset(shop):
     definitions = dg.Definitions.merge(
         inventory_definitions(shop.folder),

@@ -50,7 +50,7 @@ class TrainedModel(Report):
     dagster_run_id: str
     created_at: datetime
     packed: str = "no: not asked for"
-    window_versions: dict[str, str] = {}
+    window_versions: dict[str, str] = Field(default_factory=dict)
 
 
 class MetricEstimate(Report):

@@ -11,6 +11,7 @@ import yaml
 
 from mlops_assets.cli import main
 from mlops_assets.lifecycle.rollout.promotion import promote
+from mlops_assets.lifecycle.rollout.retirement import retire
 from mlops_assets_tests.harness import weekly
 from mlops_assets_tests.lifecycle.test_rollout import DATA, MODEL, POLICY, Shop, trained  # noqa: F401
 
@@ -65,6 +66,14 @@ def test_a_model_in_production_with_its_word_and_its_changes(shop, ask):
         ("rollback", 1),
     ]
     assert found["first_served"] < found["since"]
+
+
+def test_a_retired_model_stays_on_the_list_with_its_last_word(shop, ask):
+    retire(shop.registry, shop.journal, MODEL, who="Ada", why="nobody asks it any more")
+    found = listed(ask)[MODEL]
+    assert (found["status"], found["version"], found["who"]) == ("retired", 1, "Ada")
+    assert found["why"] == "retire: nobody asks it any more"
+    assert [c["action"] for c in found["changes"]][-1] == "retire"
 
 
 def test_declared_and_never_trained_or_registered_and_not_declared(shop, ask):
