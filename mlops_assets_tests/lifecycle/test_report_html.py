@@ -200,6 +200,29 @@ def test_every_chart_stays_inside_its_frame(html):
             assert 0 <= float(attributes["cx"]) <= 640
 
 
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ({}, "Partial dependence"),
+        ({"importance": "it has <no> columns", "linear": "unnamed"}, "it has <no> columns"),
+    ],
+)
+def test_a_model_without_coefficients_champion_or_columns_has_a_page(
+    spec, report, record, missing, words
+):
+    bare = {"linear": None, "changes": None, "missing": missing}
+    if missing:
+        bare |= {"importance": [], "dependence": [], "slices": []}
+    explanation = report.explanation.model_copy(update=bare)
+    for told in (explanation, None):
+        judged = report.model_copy(
+            update={"explanation": told, "champion": [], "comparison": None, "rules": []}
+        )
+        page = Page(evaluation_page(spec, judged, record, {}))
+        assert_harmless(page)
+        assert (words in page.text) == (told is not None)
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 @pytest.mark.parametrize("injected", ["", SCRIPT + IMAGE.removeprefix('">')])
