@@ -157,7 +157,7 @@ def _measured(report: EvaluationReport | None) -> Iterable[Section]:
             rows=tuple((r.name, r.status.replace("_", " "), r.limit, r.words) for r in rules),
         )
     for rule in rules:
-        if rule.parts and rule.name in GROUPED:
+        if rule.parts and rule.name.partition(".")[0] in GROUPED:
             yield _parts(rule)
     yield Section(
         "Metrics",
@@ -189,7 +189,7 @@ def _measured(report: EvaluationReport | None) -> Iterable[Section]:
 
 def _parts(rule: Any) -> Section:
     return Section(
-        rule.name.replace("_", " ").capitalize(),
+        rule.name.replace(".", ": ").replace("_", " ").capitalize(),
         text=(rule.words,),
         header=("part", "rows", "found", ""),
         rows=tuple((p.name, str(p.rows), _part(p), p.words) for p in rule.parts),

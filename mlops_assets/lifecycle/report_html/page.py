@@ -77,7 +77,7 @@ def _share(value: float) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace(".", ": ")
 
 
 FILTERS: dict[str, Callable[..., str]] = {
