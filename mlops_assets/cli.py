@@ -9,10 +9,12 @@ from pathlib import Path
 from mlops_assets.commands import (
     approve,
     backfill,
+    card,
     compact,
     explain,
     feedback,
     import_pickle,
+    inventory,
     key,
     reproduce,
     retire,
@@ -56,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         explain,
         reproduce,
         backfill,
+        card,
         feedback,
         compact,
         import_pickle,
+        inventory,
         signing_key,
     ):
         module.add_to(commands)

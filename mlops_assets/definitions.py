@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_assets.assets.inventory import inventory_definitions
 from mlops_assets.automation.alerts import failure_sensor
 from mlops_assets.automation.housekeeping import housekeeping_definitions
 from mlops_assets.lifecycle.settings import Settings
@@ -49,9 +50,10 @@ def _collecting_later() -> Iterator[None]:
 
 
 def shared_definitions() -> dg.Definitions:
-    """Resources, executor, failure alerts and housekeeping for all models."""
+    """Resources, executor, failure alerts and housekeeping and inventory for all models."""
     shared = dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
-    return dg.Definitions.merge(shared, housekeeping_definitions())
+    inventory = inventory_definitions(PROJECT / "defs")
+    return dg.Definitions.merge(shared, housekeeping_definitions(), inventory)
 
 
 def resources() -> dict:

@@ -52,6 +52,7 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
         frames: dg.ResourceParam[FrameIOManager],
         notifier: Notifier,
     ):
+        from mlops_assets.lifecycle.card_publishing import card_of, publish_card
         from mlops_assets.lifecycle.rollout.letting_in import let_in
 
         window = window_of(context, spec)
@@ -70,6 +71,8 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
             yield from _waiting(spec, pending)
             return
         state = state_after(platform, entry)
+        card = card_of(platform.registry, platform.journal, spec, state.version, report)
+        publish_card(platform.registry, card)  # with the decision that was just taken
         yield dg.MaterializeResult(
             value=state,
             data_version=dg.DataVersion(f"{state.version}-{entry.change}"),

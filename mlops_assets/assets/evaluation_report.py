@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.assets import display
+from mlops_assets.assets import display, explained
 from mlops_assets.assets.keys import (
     EVALUATION_REPORT,
     LIVE_PREDICTIONS,
@@ -27,9 +27,11 @@ from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.reports import EvaluationReport, TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
-from mlops_assets.resources import FrameIOManager, Platform, ReportIOManager
+from mlops_assets.resources import FrameIOManager, MlflowResource, Platform, ReportIOManager
+from mlops_assets.resources.storage import Page
 
 GATE = "gate"
+CARD = "model_card/model_card.md"
 
 
 def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefinition:
@@ -62,6 +64,7 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         platform: Platform,
         reports: dg.ResourceParam[ReportIOManager],
         frames: dg.ResourceParam[FrameIOManager],
+        mlflow: MlflowResource,
     ):
         window = window_of(context, spec)
         known = features if isinstance(features, dict) else {window.key: features}
@@ -70,10 +73,12 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         if report is before:
             context.log.info("judged on exactly this before: nothing to do")
         _log_metrics(platform, trained, report)
+        page = reports.page(key(spec, EVALUATION_REPORT), stored_as(window))
+        report = report.model_copy(update={"html": str(page.path)})
         yield dg.MaterializeResult(
             value=report,
             data_version=dg.DataVersion(report.fingerprint),
-            metadata=_metadata(report),
+            metadata=_metadata(report) | _publish(spec, report, trained, page, platform, mlflow),
         )
         yield _gate(report)
 
@@ -89,6 +94,8 @@ def _judge(
     before: EvaluationReport | None,
     live: Live | None,
 ) -> EvaluationReport:
+    from mlops_assets.lifecycle.explaining.explain import explain
+
     registry = platform.registry
     challenger = registry.version(spec.name, trained.version)
     champion = registry.at(spec.name, CHAMPION)
@@ -108,17 +115,12 @@ def _judge(
         baseline = None
         if spec.gate.baseline is not None and champion is None:
             baseline = training.fit(spec, training.join_windows(seen), spec.gate.baseline)
-        return evaluate(
-            spec,
-            window.key,
-            seen,
-            held,
-            read_candidate(registry, challenger, Path(folder)),
-            rival,
-            baseline,
-            live=live,
-            look=look,
+        candidate = read_candidate(registry, challenger, Path(folder))
+        report = evaluate(
+            spec, window.key, seen, held, candidate, rival, baseline, live=live, look=look
         )
+        explanation = explain(spec, seen, held, candidate, rival)
+        return report.model_copy(update={"explanation": explanation})
 
 
 def _live(stored: FrameIOManager, spec: ModelSpec) -> Live | None:
@@ -134,6 +136,30 @@ def _stored(stored: ReportIOManager, spec: ModelSpec, window: Window) -> Evaluat
     if not stored.exists(asset, stored_as(window)):
         return None
     return stored.load(asset, stored_as(window))
+
+
+def _publish(
+    spec: ModelSpec,
+    report: EvaluationReport,
+    trained: TrainedModel,
+    page: Page,
+    platform: Platform,
+    mlflow: MlflowResource,
+) -> dict[str, Any]:
+    """Write the page beside the report and to MLflow, and the model card; links to both."""
+    from mlops_assets.lifecycle.card_publishing import card_of, publish_card
+    from mlops_assets.lifecycle.report_html.evaluation import evaluation_page
+
+    card = card_of(platform.registry, platform.journal, spec, trained.version, report)
+    publish_card(platform.registry, card)
+    with page.as_local() as local:
+        local.write_text(evaluation_page(spec, report, trained, {}), "utf-8")
+        link = mlflow.publish(trained.run_id, local, "evaluation")
+    return {
+        "report": dg.MetadataValue.url(link),
+        "report file": dg.MetadataValue.path(str(page.path)),
+        "model card": dg.MetadataValue.url(mlflow.artifact(trained.run_id, CARD)),
+    }
 
 
 def _log_metrics(platform: Platform, trained: TrainedModel, report: EvaluationReport) -> None:
@@ -178,6 +204,8 @@ def _metadata(report: EvaluationReport) -> dict[str, Any]:
                 [[c.test, c.rival, c.gain, c.low, c.high, c.margin, c.units, c.units_needed]],
             ),
         }
+    if report.explanation is not None:
+        metadata |= explained.metadata(report.explanation)
     return metadata
 
 

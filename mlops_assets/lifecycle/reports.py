@@ -3,7 +3,11 @@
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
+
+from mlops_assets.lifecycle.explaining.results import Explanation
+from mlops_assets.lifecycle.inventory import Inventory as Inventory
+from mlops_assets.lifecycle.report_base import Report as Report
 
 VerdictName = Literal[
     "better",
@@ -17,14 +21,6 @@ VerdictName = Literal[
 Status = Literal["passed", "failed", "not_enough_evidence"]
 
 ACCEPTABLE = ("better", "non_inferior", "first_model")
-
-
-class Report(BaseModel):
-    """Base of every report: immutable, and closed to keys it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="constants"
-    )
 
 
 class TrainedModel(Report):
@@ -54,7 +50,7 @@ class TrainedModel(Report):
     dagster_run_id: str
     created_at: datetime
     packed: str = "no: not asked for"
-    window_versions: dict[str, str] = {}
+    window_versions: dict[str, str] = Field(default_factory=dict)
 
 
 class MetricEstimate(Report):
@@ -109,7 +105,7 @@ class Rule(Report):
     low: float | None = None
     high: float | None = None
     words: str
-    parts: list[RulePart] = []
+    parts: list[RulePart] = Field(default_factory=list)
 
 
 class Verdict(Report):
@@ -161,8 +157,10 @@ class EvaluationReport(Report):
     baseline: list[MetricEstimate]
     comparison: Comparison | None
     verdict: Verdict
-    rules: list[Rule] = []
+    rules: list[Rule] = Field(default_factory=list)
     look: int = 1
+    explanation: Explanation | None = None
+    html: str | None = None
 
     @model_validator(mode="after")
     def _accepted_only_if_all_rules_passed(self) -> Self:

@@ -98,6 +98,16 @@ class RetrainPolicy(Declaration):
         return data
 
 
+class Card(Declaration):
+    """What only a person can say in a model card; everything else is taken from the lineage."""
+
+    intended_use: str = ""
+    out_of_scope: list[str] = Field(
+        default_factory=list, description="What it must not be used for."
+    )
+    limitations: list[str] = Field(default_factory=list)
+
+
 class ModelSpec(Declaration):
     """One model's whole life."""
 
@@ -128,6 +138,7 @@ class ModelSpec(Declaration):
     monitoring: Monitoring = Monitoring()
     retrain: RetrainPolicy = RetrainPolicy()
     alerts: list[str] = Field(default_factory=lambda: ["console"])
+    card: Card = Card()
 
     @property
     def grid(self) -> WindowGrid:

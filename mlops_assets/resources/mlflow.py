@@ -62,8 +62,12 @@ class MlflowResource(dg.ConfigurableResource):
         """Put a page beside a version's run, where a browser can open it; returns the address."""
         client = self.platform.registry.client
         client.log_artifact(run_id, str(file), folder)
-        experiment = client.get_run(run_id).info.experiment_id
-        return f"{self.url(run_id, experiment)}/artifacts/{folder}/{file.name}"
+        return self.artifact(run_id, f"{folder}/{file.name}")
+
+    def artifact(self, run_id: str, path: str) -> str:
+        """Where MLflow's web page shows a file of a run."""
+        experiment = self.platform.registry.client.get_run(run_id).info.experiment_id
+        return f"{self.url(run_id, experiment)}/artifacts/{path}"
 
     def _experiment(self, model: str) -> str:
         client = self.platform.registry.client

@@ -59,13 +59,9 @@ class Gone(RequestError):
     """410: the model was taken out of service."""
 
     def __init__(self, model: str, retired: Retired):
-        super().__init__(410, f"{model} is {retired}")
-        self._link = retired.link
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """The successor as RFC 5829 has it."""
-        return (("link", f'<{self._link}>; rel="successor-version"'),) if self._link else ()
+        # The successor as RFC 5829 has it.
+        link = {"link": f'<{retired.link}>; rel="successor-version"'} if retired.link else {}
+        super().__init__(410, f"{model} is {retired}", link)
 
 
 def from_journal(database_url: str) -> dict[str, Retired]:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.prediction_log import PredictionLog
+from mlops_assets.lifecycle.prediction_log import PredictionLog, new_prediction_id
+from mlops_assets.lifecycle.prediction_log.batch import row_ids
 from mlops_assets.lifecycle.prediction_log.compaction import compact
 from mlops_assets.lifecycle.prediction_log.finding import find, request_of
 from mlops_assets.lifecycle.prediction_log.reading import default_database
@@ -23,8 +24,8 @@ def log(tmp_path):
 
 def answered(model="fraud", rows=3, **changes):
     """One request's records."""
-    now = datetime.now(UTC)
-    return [record(now, model=model, logged_at=now, **changes) for _ in range(rows)]
+    now, ids = datetime.now(UTC), row_ids(new_prediction_id(), rows)
+    return [record(now, prediction_id=i, model=model, logged_at=now, **changes) for i in ids]
 
 
 def moved(log):
@@ -54,12 +55,11 @@ def test_a_prediction_is_found_among_all_models_before_and_after_compaction(log)
         find(log, new[0].prediction_id, "iris")
 
 
-def test_requests_of_the_same_moment_are_told_apart(log):
-    canary = answered(rows=2, variant="canary")
-    champion = [record(canary[0].at, logged_at=canary[0].logged_at) for _ in range(2)]
-    log.append(canary + champion)
-    assert request_of(log, canary[0]) == canary
-    assert request_of(log, champion[0]) == champion
+def test_the_rows_of_a_request_come_in_their_order(log):
+    many, one = answered(rows=11), answered(rows=1)
+    log.append(many[::-1] + one)
+    assert request_of(log, many[3]) == many
+    assert request_of(log, one[0]) == one
 
 
 def test_an_id_that_stands_twice_with_different_content_is_refused(log):

@@ -80,6 +80,9 @@ class GatePolicy(Declaration):
         "non_inferior",
         "first_model",
     )
+    approval: Literal["required", "none"] = Field(
+        "none", description="Whether a person has to let an accepted challenger in."
+    )
     kpi: KpiPolicy | None = Field(None, description="What the business must not lose.")
     slices: list[str] = Field(
         default_factory=list, description="Columns: no value of them may fare worse."
