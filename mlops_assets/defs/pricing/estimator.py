@@ -6,13 +6,22 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from mlops_assets.defs.pricing.elasticity import estimate, shrink
 
 
-class DemandModel(RegressorMixin, BaseEstimator):
+class _ReadsFrames(RegressorMixin, BaseEstimator):
+    def __sklearn_tags__(self):
+        """Say that text columns and missing numbers are read as they are."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class DemandModel(_ReadsFrames):
     """Units sold: a boosted level times a power of the price.
 
     ``E[units | x, price] = level(x) * (price / list_price) ** elasticity[product]``. Two parts,
@@ -76,13 +85,6 @@ class DemandModel(RegressorMixin, BaseEstimator):
         self.max_leaf_nodes = max_leaf_nodes
         self.min_samples_leaf = min_samples_leaf
         self.random_state = random_state
-
-    def __sklearn_tags__(self):
-        """Say that text columns and missing numbers are read as they are."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        return tags
 
     def fit(self, X: pd.DataFrame, y) -> "DemandModel":
         """Learn the elasticities, and the level given them.
@@ -177,22 +179,21 @@ class DemandModel(RegressorMixin, BaseEstimator):
     def _level(self, X: pd.DataFrame):
         features = self._without_price(X)
         text = [c for c in features.columns if features[c].dtype.kind not in "biuf"]
-        codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+        levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
         boosting = HistGradientBoostingRegressor(
             loss="poisson",
             learning_rate=self.learning_rate,
             max_iter=self.max_iter,
             max_leaf_nodes=self.max_leaf_nodes,
             min_samples_leaf=self.min_samples_leaf,
-            categorical_features=list(range(len(text))),
             early_stopping=False,
             random_state=self.random_state,
         )
-        encode = make_column_transformer((codes, text), remainder="passthrough")
+        encode = make_column_transformer((levels, text), remainder="passthrough")
         return make_pipeline(encode, boosting)
 
 
-class RecentUnits(RegressorMixin, BaseEstimator):
+class RecentUnits(_ReadsFrames):
     """The mean of the last weeks, whatever the price: the floor any demand model must beat.
 
     Parameters

@@ -24,13 +24,13 @@ def build(raw: pd.DataFrame, *, window: Window, history: pd.DataFrame) -> pd.Dat
     Returns
     -------
     DataFrame of shape (n_rows, 19), in the order of ``raw``
-        The columns of ``raw``, ``store_id`` as ``store`` and ``product_id`` as ``product``, too,
-        ``sale_id`` (str, of product, store and day), with ``competitor_ratio`` (to the list price) in the place of
-        ``competitor_price``, and: ``recent_units`` and ``recent_price_ratio`` (means of units a
-        week, and of price over list price, of the product in the store, over the last 28 days; NaN
-        where nothing is known), ``last_price`` (there, of the week before), ``lowest_price`` and
-        ``highest_price`` (of the product in any store, in all of ``history``); where no price is
-        known, the list price.
+        The columns of ``raw``, ``store_id`` as ``store`` and ``product_id`` as ``product``, too;
+        ``sale_id`` (str, of product, store and day); ``competitor_ratio`` (to the list price) in
+        the place of ``competitor_price``; ``recent_units`` and ``recent_price_ratio`` (means of
+        units a week, and of price over list price, of the product in the store, over the last 28
+        days; NaN where nothing is known); ``last_price`` (there, of the week before),
+        ``lowest_price`` and ``highest_price`` (of the product in any store, in all of
+        ``history``), where no price is known the list price.
     """
     frame = raw.reset_index(drop=True)
     start = pd.Timestamp(window.bounds[0])

@@ -35,7 +35,7 @@ COMPETITOR_ELASTICITY = 1.5
 
 _DISCOUNTS = ((0.0, 0.02), (0.25, 0.08), (0.5, 0.16), (0.75, 0.21), (1.0, 0.40))
 _ELASTICITY, _ELASTICITY_SD, _ELASTICITY_SPAN = -2.7, 0.7, (-4.5, -0.8)
-_SHOCK_SD, _KNOWN_TO_MANAGERS = 0.3, 0.9
+_SHOCK_SD, _KNOWN_TO_MANAGERS = 0.2, 0.9
 _NOISE_SD = 0.15
 _CLOSING = time(22)
 
@@ -102,9 +102,9 @@ def sales(
     -------
     DataFrame of shape (n_weeks * n_products * n_stores, 12), by week, product and store
         at (datetime64[us, UTC], when the week closed), product_id, store_id, category (str),
-        list_price, unit_cost, competitor_price (float, currency units), planned_discount (float, share off the
-        list price that the category manager set), explored (int64, 1 where the price was drawn at
-        random instead), price (float, what was asked), week_of_year (int64), units (int64).
+        list_price, unit_cost, competitor_price (float, currency units), planned_discount (float,
+        share off the list price that the category manager set), explored (int64, 1 where the price
+        was drawn at random instead), price (float, what was asked), week_of_year, units (int64).
 
     Notes
     -----
