@@ -25,6 +25,7 @@ AREAS = ("A", "B", "C", "D", "E", "F")
 REGIONS = ("centre", "coast", "east", "mountains", "north", "south")
 FUELS = ("diesel", "petrol")
 BRANDS = ("B1", "B2", "B3", "B5", "B12")
+RENTED_BRAND = "B12"
 
 TREND = 0.10
 TREND_BASE = date(2024, 1, 1)
@@ -144,19 +145,26 @@ def frequency(rows: pd.DataFrame, shift: Shift | None = None) -> np.ndarray:
     """
     age = rows["driver_age"].to_numpy()
     power = rows["vehicle_power"].to_numpy()
+    old_car = np.clip(rows["vehicle_age"].to_numpy(), 0, 20)
+    malus = rows["bonus_malus"].to_numpy()
     young = np.clip((27 - age) / 9, 0, None)
+    area = _codes(rows["area"], AREAS)
+    diesel = (rows["fuel"] == "diesel").to_numpy()
     log_rate = (
-        -0.225
+        -0.27
         + 0.36 * young**1.5
         + 0.10 * np.exp(-(((age - 48) / 8) ** 2))
-        + 0.22 * young * np.clip(power - 6, 0, 4) / 4
-        + _bonus_malus_effect(rows["bonus_malus"].to_numpy())
-        + _AREA_EFFECTS[_codes(rows["area"], AREAS)]
+        + _bonus_malus_effect(malus)
+        + _AREA_EFFECTS[area]
         + _REGION_EFFECTS[_codes(rows["region"], REGIONS)]
         + _BRAND_EFFECTS[_codes(rows["brand"], BRANDS)]
         + 0.012 * (power - 6)
-        - 0.012 * np.clip(rows["vehicle_age"].to_numpy(), 0, 20)
-        + np.where(rows["fuel"] == "diesel", 0.06, 0.0)
+        - 0.012 * old_car
+        # Rented cars are new and of one brand, and diesels are driven most where it is dense.
+        + 1.0 * ((rows["brand"] == RENTED_BRAND) & (old_car <= 1)).to_numpy()
+        + np.where(diesel, 0.14, -0.14) * (area - 2)
+        + 0.25 * young * np.clip(power - 6, 0, 4) / 4
+        + 0.5 * ((malus > 52) & (age >= 52))
     )
     rate = np.exp(log_rate)
     return np.where(age <= 25, rate * shift.young_factor, rate) if shift else rate
