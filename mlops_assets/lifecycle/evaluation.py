@@ -171,16 +171,16 @@ def _scores(spec: "ModelSpec", cases: "Cases", estimator: Any, who: str) -> "np.
 
 def _estimates(spec: "ModelSpec", cases: "Cases", scores: "np.ndarray") -> list[MetricEstimate]:
     return [
-        estimate(metric, cases.truth, scores, cases.units, spec.gate.alpha)
+        estimate(metric, cases.truth, scores, cases.units, spec.gate.alpha, cases.weights)
         for metric in spec.task_type.metrics
     ]
 
 
-def estimate(name: str, truth, predicted, units, alpha: float) -> MetricEstimate:
+def estimate(name: str, truth, predicted, units, alpha: float, weights=None) -> MetricEstimate:
     """A metric with a two-sided interval at level ``1 - alpha`` over units."""
     metric = METRICS[name]
     test = TESTS["paired_t" if isinstance(metric, RowMetric) else "cluster_bootstrap"]
-    level = test.level(metric, truth, predicted, units, alpha / 2)
+    level = test.level(metric, truth, predicted, units, alpha / 2, weights)
     low, high = level.low, level.high
     if math.isfinite(low) and math.isfinite(high):  # an infinite one says: no interval
         low, high = max(low, metric.bounds[0]), min(high, metric.bounds[1])
@@ -189,7 +189,7 @@ def estimate(name: str, truth, predicted, units, alpha: float) -> MetricEstimate
 
 def _compare(spec: "ModelSpec", cases: "Cases", ours, theirs, rival: str) -> Comparison:
     test = TESTS[spec.gate.test_name]
-    paired = Paired(cases.truth, ours, theirs, cases.units)
+    paired = Paired(cases.truth, ours, theirs, cases.units, cases.weights)
     gain = test.gain(METRICS[spec.gate.metric], paired, spec.gate.alpha)
     return decide.compare(spec.gate, test.name, rival, gain)
 

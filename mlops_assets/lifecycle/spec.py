@@ -237,6 +237,8 @@ class ModelSpec(Declaration):
         for role in self.task_type.required_columns:
             if getattr(self.columns, role) is None:
                 yield f"task: {self.task} needs columns.{role}"
+        if self.columns.weight and not self.task_type.tabular:
+            yield f"task: {self.task} has no columns.weight: every unit counts the same"
         if "decay" in self.retrain.on and self.monitoring.decay and not self.columns.join_key:
             yield "monitoring.decay needs columns.key (or unit and time) to join labels by"
 
@@ -247,6 +249,8 @@ class ModelSpec(Declaration):
             if metric not in self.task_type.metrics:
                 known = ", ".join(self.task_type.metrics)
                 yield f"{key}: {metric} is no metric of task {self.task} (those are: {known})"
+            elif not METRICS[metric].comparable:
+                yield f"{key}: {metric} is a description: neither more nor less of it is better"
 
 
 def _safe_loader():
