@@ -69,8 +69,8 @@ class DemandModel(_ReadsFrames):
         bounds: tuple[float, float] = (-6.0, -0.1),
         learning_rate: float = 0.08,
         max_iter: int = 150,
-        max_leaf_nodes: int = 31,
-        min_samples_leaf: int = 20,
+        max_leaf_nodes: int = 8,
+        min_samples_leaf: int = 40,
         random_state: int | None = None,
     ):
         self.product = product

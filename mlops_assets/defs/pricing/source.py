@@ -37,6 +37,7 @@ _DISCOUNTS = ((0.0, 0.02), (0.25, 0.08), (0.5, 0.16), (0.75, 0.21), (1.0, 0.40))
 _ELASTICITY, _ELASTICITY_SD, _ELASTICITY_SPAN = -2.7, 0.7, (-4.5, -0.8)
 _SHOCK_SD, _KNOWN_TO_MANAGERS = 0.2, 0.9
 _NOISE_SD = 0.15
+_COMPETITOR_SD = 0.08
 _CLOSING = time(22)
 
 
@@ -102,7 +103,7 @@ def sales(
     -------
     DataFrame of shape (n_weeks * n_products * n_stores, 12), by week, product and store
         at (datetime64[us, UTC], when the week closed), product_id, store_id, category (str),
-        list_price, unit_cost, competitor_price (float, currency units), planned_discount (float,
+        list_price, unit_cost, competitor_price (float, currency units; of the nearest rival), planned_discount (float,
         share off the list price that the category manager set), explored (int64, 1 where the price
         was drawn at random instead), price (float, what was asked), week_of_year, units (int64).
 
@@ -147,9 +148,9 @@ def assortment(products: int = 40, stores: int = 12, seed: int = 0) -> Assortmen
         list_price=list_price,
         unit_cost=np.round(list_price * rng.uniform(0.50, 0.75, products), 2),
         elasticity=np.clip(rng.normal(_ELASTICITY, _ELASTICITY_SD, products), *_ELASTICITY_SPAN),
-        popularity=rng.normal(3.0, 0.6, products),
+        popularity=rng.normal(3.1, 0.4, products),
         season=rng.uniform(0, 2 * np.pi, products),
-        store_size=rng.normal(0, 0.4, stores),
+        store_size=rng.normal(0, 0.3, stores),
     )
 
 
@@ -157,8 +158,10 @@ def _week(world: Assortment, monday: date, seed: int, shift: Shift | None) -> pd
     week = monday.toordinal()
     products, stores = len(world.list_price), len(world.store_size)
     rng = _stream(seed, _Purpose.MARKET, week)
-    competitor = _competitor(rng, world) * (shift.competitor_factor if shift else 1.0)
     shock = rng.normal(0, 1, products)
+    rival = np.exp(rng.normal(0, _COMPETITOR_SD, (products, stores)))
+    rival *= shift.competitor_factor if shift else 1.0
+    competitor = np.round(world.list_price[:, None] * rival, 2)
     rng = _stream(seed, _Purpose.PRICES, week)
     discount = _planned(rng, shock)
     explored = rng.random((products, stores)) < EXPLORED_SHARE
@@ -170,7 +173,7 @@ def _week(world: Assortment, monday: date, seed: int, shift: Shift | None) -> pd
         (world.popularity + _SHOCK_SD * shock + _season(world, monday))[:, None]
         + world.store_size
         + world.elasticity[:, None] * np.log(price / world.list_price[:, None])
-        + COMPETITOR_ELASTICITY * np.log(competitor / world.list_price)[:, None]
+        + COMPETITOR_ELASTICITY * np.log(competitor / world.list_price[:, None])
         + rng.normal(0, _NOISE_SD, (products, stores))
     )
     by_product = np.repeat(np.arange(products), stores)
@@ -182,7 +185,7 @@ def _week(world: Assortment, monday: date, seed: int, shift: Shift | None) -> pd
             "category": world.category[by_product],
             "list_price": world.list_price[by_product],
             "unit_cost": world.unit_cost[by_product],
-            "competitor_price": competitor[by_product],
+            "competitor_price": competitor.ravel(),
             "planned_discount": discount[by_product],
             "explored": explored.ravel().astype(np.int64),
             "price": price.ravel(),
@@ -201,12 +204,6 @@ def _planned(rng: np.random.Generator, shock: np.ndarray) -> np.ndarray:
     share, off = np.array(_DISCOUNTS).T
     discount = np.round(np.interp(depth, share, off), 2)
     return np.where(strength < DISCOUNTED_SHARE, discount, 0.0)
-
-
-def _competitor(rng: np.random.Generator, world: Assortment) -> np.ndarray:
-    by_category = dict(zip(CATEGORIES, rng.normal(0, 0.07, len(CATEGORIES)), strict=True))
-    moved = np.array([by_category[name] for name in world.category])
-    return np.round(world.list_price * np.exp(moved + rng.normal(0, 0.02, moved.size)), 2)
 
 
 def _season(world: Assortment, monday: date) -> np.ndarray:

@@ -1,6 +1,13 @@
 """A count, in a time or amount of exposure: a frequency answered."""
 
+from typing import TYPE_CHECKING, Any
+
 from mlops_assets.lifecycle.tasks.regression import Regression
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mlops_assets.lifecycle.tasks.base import Cases
 
 
 class CountRegression(Regression):
@@ -30,3 +37,12 @@ class CountRegression(Regression):
         if len(truth) and (truth < 0).any():
             return "negative counts"
         return super().check_truth(truth) or (None if (truth > 0).any() else "no count above 0")
+
+    def plots(self, cases: "Cases", challenger: Any, champion: Any) -> "dict[str, Figure]":
+        """A/E by segment, Lorenz curve, relativities and, with a champion, double lift.
+
+        ``challenger`` and ``champion`` are estimators; the champion may be None.
+        """
+        from mlops_assets.lifecycle import actuarial
+
+        return actuarial.plots(cases, challenger, champion)
