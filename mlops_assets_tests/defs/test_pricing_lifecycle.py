@@ -2,8 +2,11 @@
 
 from datetime import date
 
+import dagster as dg
 import pytest
 
+from mlops_assets.definitions import resources
+from mlops_assets.defs.price_recommendations import price_recommendations
 from mlops_assets_tests.conftest import ROOT
 from mlops_assets_tests.harness import checks, errors, week
 

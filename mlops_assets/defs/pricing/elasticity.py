@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 _STEPS, _CLOSE = 50, 1e-10
+_SWEEPS = 500
 _RIDGE = 1e-8  # a store that sold nothing has no finite effect
 
 
@@ -147,6 +148,38 @@ def _expected(
     centre = np.zeros((len(totals), design.shape[1]))
     np.add.at(centre, weeks, design * share[:, None])
     return design - centre[weeks], mean
+
+
+def logged_elasticity(
+    units: np.ndarray, price: np.ndarray, *, product: np.ndarray, period: np.ndarray
+) -> float:
+    """What logged prices say: log units on log price, with effects of products and of weeks.
+
+    The usual panel regression, by ordinary least squares. It describes how sales and prices moved
+    together, and answers what a price does only where nobody set prices by what he knew of demand.
+
+    Parameters
+    ----------
+    units, price, product, period : ndarray of shape (n_rows,)
+        Rows without a sale or a price are left out.
+
+    Returns
+    -------
+    float
+    """
+    rows = pd.DataFrame({"units": units, "price": price, "product": product, "period": period})
+    rows = rows[(rows["units"] > 0) & (rows["price"] > 0)]
+    logs = np.log(rows[["price", "units"]].to_numpy(dtype=float))
+    effects = [pd.factorize(rows[name])[0] for name in ("product", "period")]
+    for _ in range(_SWEEPS):
+        before = logs.copy()
+        for codes in effects:
+            count = np.bincount(codes)
+            means = [np.bincount(codes, column) / count for column in logs.T]
+            logs = logs - np.column_stack(means)[codes]
+        if np.abs(logs - before).max() < _CLOSE:
+            break
+    return float(logs[:, 0] @ logs[:, 1] / (logs[:, 0] @ logs[:, 0]))
 
 
 def shrink(estimates: pd.DataFrame) -> Elasticities:

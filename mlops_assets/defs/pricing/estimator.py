@@ -44,6 +44,9 @@ class DemandModel(_ReadsFrames):
         was drawn at random.
     bounds : tuple of float
         Least and greatest elasticity, both negative.
+    assumed : tuple of float, optional
+        Mean and standard deviation of the elasticities of all products, from an experiment or from
+        elsewhere: no price need have been drawn at random then, and every product has these.
     learning_rate, max_iter, max_leaf_nodes, min_samples_leaf, random_state
         Of the ``HistGradientBoostingRegressor``.
 
@@ -67,6 +70,7 @@ class DemandModel(_ReadsFrames):
         list_price: str = "list_price",
         explored: str = "explored",
         bounds: tuple[float, float] = (-6.0, -0.1),
+        assumed: tuple[float, float] | None = None,
         learning_rate: float = 0.08,
         max_iter: int = 150,
         max_leaf_nodes: int = 8,
@@ -80,6 +84,7 @@ class DemandModel(_ReadsFrames):
         self.list_price = list_price
         self.explored = explored
         self.bounds = bounds
+        self.assumed = assumed
         self.learning_rate = learning_rate
         self.max_iter = max_iter
         self.max_leaf_nodes = max_leaf_nodes
@@ -102,13 +107,30 @@ class DemandModel(_ReadsFrames):
         Raises
         ------
         ValueError
-            When no price was drawn at random, or ``bounds`` are not negative and in order.
+            When no price was drawn at random and no elasticity is assumed, or ``bounds`` are not
+            negative and in order.
         """
         low, high = self.bounds
         if not low < high < 0:
             raise ValueError(f"bounds must be negative and in order, got {self.bounds}")
         units = np.asarray(y, dtype=np.float64)
         log_ratio = self._log_ratio(X)
+        if self.assumed is None:
+            self._learn_elasticities(X, units, log_ratio)
+        else:
+            self.products_ = np.empty(0, dtype="U1")
+            self.elasticity_ = self.elasticity_sd_ = np.empty(0)
+            mean, self.mean_elasticity_sd_ = map(float, self.assumed)
+            self.mean_elasticity_ = float(np.clip(mean, low, high))
+        response = np.exp(self._elasticities(X)[0] * log_ratio)
+        self.level_ = self._level(X)
+        last = self.level_.steps[-1][0]
+        # units / response with the response as weight has the Poisson score of an offset.
+        weight = {f"{last}__sample_weight": response}
+        self.level_.fit(self._without_price(X), units / response, **weight)
+        return self
+
+    def _learn_elasticities(self, X: pd.DataFrame, units: np.ndarray, log_ratio) -> None:
         by_product = estimate(
             units,
             log_ratio,
@@ -120,17 +142,10 @@ class DemandModel(_ReadsFrames):
         prior = shrink(by_product)
         # pandas keeps str as object, which skops would have to pickle; "U" is plain memory.
         self.products_ = prior.products.astype("U")
-        self.elasticity_ = np.clip(prior.posterior, low, high)
+        self.elasticity_ = np.clip(prior.posterior, *self.bounds)
         self.elasticity_sd_ = prior.posterior_sd
-        self.mean_elasticity_ = float(np.clip(prior.mean, low, high))
+        self.mean_elasticity_ = float(np.clip(prior.mean, *self.bounds))
         self.mean_elasticity_sd_ = float(np.hypot(prior.mean_se, prior.between))
-        response = np.exp(self._elasticities(X)[0] * log_ratio)
-        self.level_ = self._level(X)
-        last = self.level_.steps[-1][0]
-        # units / response with the response as weight has the Poisson score of an offset.
-        weight = {f"{last}__sample_weight": response}
-        self.level_.fit(self._without_price(X), units / response, **weight)
-        return self
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Expected units at the prices in ``X``, shape (n_rows,)."""
@@ -163,9 +178,10 @@ class DemandModel(_ReadsFrames):
 
     def _elasticities(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         place = pd.Index(self.products_).get_indexer(X[self.product])
-        known = place >= 0
-        centre = np.where(known, self.elasticity_[place], self.mean_elasticity_)
-        return centre, np.where(known, self.elasticity_sd_[place], self.mean_elasticity_sd_)
+        # The last entry is what unknown products, at -1, have.
+        centre = np.append(self.elasticity_, self.mean_elasticity_)
+        sd = np.append(self.elasticity_sd_, self.mean_elasticity_sd_)
+        return centre[place], sd[place]
 
     def _log_ratio(self, X: pd.DataFrame) -> np.ndarray:
         ratio = X[self.price].to_numpy() / X[self.list_price].to_numpy()

@@ -103,9 +103,10 @@ def sales(
     -------
     DataFrame of shape (n_weeks * n_products * n_stores, 12), by week, product and store
         at (datetime64[us, UTC], when the week closed), product_id, store_id, category (str),
-        list_price, unit_cost, competitor_price (float, currency units; of the nearest rival), planned_discount (float,
-        share off the list price that the category manager set), explored (int64, 1 where the price
-        was drawn at random instead), price (float, what was asked), week_of_year, units (int64).
+        list_price, unit_cost, competitor_price (float, currency units; of the nearest rival),
+        planned_discount (float, share off the list price that the category manager set), explored
+        (int64, 1 where the price was drawn at random instead), price (float, what was asked),
+        week_of_year, units (int64).
 
     Notes
     -----
