@@ -5,14 +5,14 @@ import pytest
 from mlops_assets_tests.conftest import ROOT
 from mlops_assets_tests.harness import checks, errors
 
-MONTHS = [f"2024-{month:02d}-01" for month in range(1, 9)]
+MONTHS = [f"2024-{month:02d}-01" for month in range(1, 6)]
 JUDGED, SHIFTED = MONTHS[-2:]
 ASKED = 2_500
 
 
 @pytest.fixture(scope="module")
 def motor(shared_lab):
-    """Seven months of data, and an eighth with more young drivers."""
+    """Four months of data, and a fifth with more young drivers."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MLOPS_MOTOR_CLAIMS_SHIFT_FROM", SHIFTED)
         shared_lab.folder = ROOT / "mlops_assets" / "defs" / "motor_claims"

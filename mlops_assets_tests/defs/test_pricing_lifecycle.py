@@ -11,12 +11,12 @@ from mlops_assets_tests.conftest import ROOT
 from mlops_assets_tests.harness import checks, errors, week
 
 START = date(2025, 1, 6)
-LAST = 23
+LAST = 17
 
 
 @pytest.fixture(scope="module")
 def pricing(shared_lab):
-    """A champion trained on 20 weeks, and the price war from the next week on."""
+    """A champion trained on 17 weeks, and the price war from the next week on."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MLOPS_PRICING_SHIFT_FROM", week(LAST + 1, START))
         shared_lab.folder = ROOT / "mlops_assets" / "defs" / "pricing"
@@ -52,11 +52,12 @@ def test_its_whole_life(pricing):
 
 def test_the_champion_names_prices(pricing):
     """Within 10 % of the last price, above cost and margin, within what was asked before."""
-    made = dg.materialize(
-        [price_recommendations],
-        instance=pricing.instance,
-        partition_key=week(LAST, START),
-        resources=resources(),
+    job = dg.define_asset_job("prices", selection=[price_recommendations])
+    beside = dg.Definitions(assets=[price_recommendations], jobs=[job])
+    made = (
+        dg.Definitions.merge(pricing.definitions, beside)
+        .resolve_job_def("prices")
+        .execute_in_process(partition_key=week(LAST, START), instance=pricing.instance)
     )
     assert made.success
     advice = resources()["frames"].load(price_recommendations.key, week(LAST, START))

@@ -70,7 +70,7 @@ SHIFTS = {"young_drivers": Shift(young_share=0.25, young_factor=1.4)}
 def policies(
     window: Window,
     *,
-    per_day: int = 250,
+    per_day: int = 600,
     seed: int = 0,
     shift_from: date | str | None = None,
     shift: str = "young_drivers",
@@ -151,7 +151,7 @@ def frequency(rows: pd.DataFrame, shift: Shift | None = None) -> np.ndarray:
     area = _codes(rows["area"], AREAS)
     diesel = (rows["fuel"] == "diesel").to_numpy()
     log_rate = (
-        -0.27
+        -0.287
         + 0.36 * young**1.5
         + 0.10 * np.exp(-(((age - 48) / 8) ** 2))
         + _bonus_malus_effect(malus)
@@ -161,10 +161,10 @@ def frequency(rows: pd.DataFrame, shift: Shift | None = None) -> np.ndarray:
         + 0.012 * (power - 6)
         - 0.012 * old_car
         # Rented cars are new and of one brand, and diesels are driven most where it is dense.
-        + 1.0 * ((rows["brand"] == RENTED_BRAND) & (old_car <= 1)).to_numpy()
-        + np.where(diesel, 0.14, -0.14) * (area - 2)
+        + 1.2 * ((rows["brand"] == RENTED_BRAND) & (old_car <= 1)).to_numpy()
+        + np.where(diesel, 0.18, -0.18) * (area - 2)
         + 0.25 * young * np.clip(power - 6, 0, 4) / 4
-        + 0.5 * ((malus > 52) & (age >= 52))
+        + 0.6 * ((malus > 52) & (age >= 52))
     )
     rate = np.exp(log_rate)
     return np.where(age <= 25, rate * shift.young_factor, rate) if shift else rate

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mlops_assets.lifecycle.declaration import Declaration
 
 CENTS = 100
+_PRICES = ("unit_cost", "last_price", "lowest_price", "highest_price")
 
 
 class PricePolicy(Declaration):
@@ -80,50 +81,9 @@ def recommend_price(
     ValueError
         For more than one row, or a cost or price that is not a positive number.
     """
-    policy = policy or PricePolicy()
-    known = _known(row)
-    cost, last = known["unit_cost"], known["last_price"]
-    centre, low, high = model.elasticity(row, policy.confidence).iloc[0]
-    facts: dict[str, Any] = {
-        "product": str(row["product"].iloc[0]),
-        "store": str(row["store"].iloc[0]),
-        "last_price": last,
-        "elasticity": float(centre),
-        "low": float(low),
-        "high": float(high),
-    }
-    if not high < -1:
-        reason = f"the elasticity's interval [{low:.2f}, {high:.2f}] reaches -1"
-        return PriceAdvice(**facts, price=None, reason=reason)
-    floors = {
-        "step": _up(last * (1 - policy.step)),
-        "margin": _up(cost * (1 + policy.margin)),
-        "history": known["lowest_price"],
-    }
-    caps = {"step": _down(last * (1 + policy.step)), "history": known["highest_price"]}
-    floor, cap = max(floors.values()), min(caps.values())
-    if floor > cap:
-        rules = sorted({_binding(floors, floor), _binding(caps, cap)})
-        reason = f"no price from {floor:.2f} to {cap:.2f}: {' and '.join(rules)} exclude each other"
-        return PriceAdvice(**facts, price=None, reason=reason)
-    best = cost * centre / (1 + centre)
-    price = min(max(round(best * CENTS) / CENTS, floor), cap)
-    limited = [_binding(floors, floor)] if best < price else [_binding(caps, cap)]
-    units_now, units = (float(model.predict(row.assign(price=asked))[0]) for asked in (last, price))
-    at_ends = [
-        (price - cost) * units_now * (price / last) ** elasticity for elasticity in (low, high)
-    ]
-    return PriceAdvice(
-        **facts,
-        price=price,
-        reason=f"profit is greatest at {best:.2f}",
-        limited_by=tuple(limited) if price in (floor, cap) else (),
-        units=units,
-        profit_now=(last - cost) * units_now,
-        profit=(price - cost) * units,
-        profit_low=min(at_ends),
-        profit_high=max(at_ends),
-    )
+    if len(row) != 1:
+        raise ValueError(f"one row is asked for a price, got {len(row)}")
+    return recommend_prices(model, row, policy)[0]
 
 
 def recommend_prices(
@@ -131,18 +91,71 @@ def recommend_prices(
 ) -> list[PriceAdvice]:
     """:func:`recommend_price` for each row of a feature frame."""
     policy = policy or PricePolicy()
-    return [recommend_price(model, rows.iloc[[place]], policy) for place in range(len(rows))]
+    known = rows[["product", "store", *_PRICES]].to_dict("records")
+    for facts in known:
+        _check(facts)
+    responses = model.elasticity(rows, policy.confidence).itertuples(index=False)
+    sold = model.predict(rows.assign(price=rows["last_price"]))
+    return [
+        _advise(facts, response, float(units), policy)
+        for facts, response, units in zip(known, responses, sold, strict=True)
+    ]
 
 
-def _known(row: pd.DataFrame) -> dict[str, float]:
-    if len(row) != 1:
-        raise ValueError(f"one row is asked for a price, got {len(row)}")
-    known = {}
-    for name in ("unit_cost", "last_price", "lowest_price", "highest_price"):
-        known[name] = float(row[name].iloc[0])
-        if not (math.isfinite(known[name]) and known[name] > 0):
-            raise ValueError(f"{name} is {known[name]}, not a positive number")
-    return known
+def _check(facts: dict[str, Any]) -> None:
+    for name in _PRICES:
+        if not (math.isfinite(facts[name]) and facts[name] > 0):
+            raise ValueError(
+                f"{name} of {facts['product']} in {facts['store']} is {facts[name]}, "
+                "not a positive number"
+            )
+
+
+def _advise(
+    facts: dict[str, Any], response: Any, units_now: float, policy: PricePolicy
+) -> PriceAdvice:
+    cost, last, elasticity = facts["unit_cost"], facts["last_price"], response.elasticity
+    advice: dict[str, Any] = {
+        "product": facts["product"],
+        "store": facts["store"],
+        "last_price": last,
+        "elasticity": elasticity,
+        "low": response.low,
+        "high": response.high,
+    }
+    if not response.high < -1:
+        reason = f"the elasticity's interval [{response.low:.2f}, {response.high:.2f}] reaches -1"
+        return PriceAdvice(**advice, price=None, reason=reason)
+    floors = {
+        "step": _up(last * (1 - policy.step)),
+        "margin": _up(cost * (1 + policy.margin)),
+        "history": facts["lowest_price"],
+    }
+    caps = {"step": _down(last * (1 + policy.step)), "history": facts["highest_price"]}
+    floor, cap = max(floors.values()), min(caps.values())
+    if floor > cap:
+        rules = sorted({_binding(floors, floor), _binding(caps, cap)})
+        reason = f"no price from {floor:.2f} to {cap:.2f}: {' and '.join(rules)} exclude each other"
+        return PriceAdvice(**advice, price=None, reason=reason)
+    best = cost * elasticity / (1 + elasticity)
+    price = min(max(round(best * CENTS) / CENTS, floor), cap)
+    limit = _binding(floors, floor) if best < price else _binding(caps, cap)
+
+    def profit(at: float) -> float:
+        return (price - cost) * units_now * (price / last) ** at
+
+    ends = profit(response.low), profit(response.high)
+    return PriceAdvice(
+        **advice,
+        price=price,
+        reason=f"profit is greatest at {best:.2f}",
+        limited_by=(limit,) if price in (floor, cap) else (),
+        units=units_now * (price / last) ** elasticity,
+        profit_now=(last - cost) * units_now,
+        profit=profit(elasticity),
+        profit_low=min(ends),
+        profit_high=max(ends),
+    )
 
 
 def _binding(limits: dict[str, float], value: float) -> str:

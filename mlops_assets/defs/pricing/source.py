@@ -80,7 +80,7 @@ class Assortment:
 def sales(
     window: Window,
     *,
-    products: int = 40,
+    products: int = 80,
     stores: int = 12,
     seed: int = 0,
     shift_from: date | str | None = None,
@@ -140,7 +140,7 @@ def stream(window: Window) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=4)
-def assortment(products: int = 40, stores: int = 12, seed: int = 0) -> Assortment:
+def assortment(products: int = 80, stores: int = 12, seed: int = 0) -> Assortment:
     """The products and stores of :func:`sales`, with the true elasticities."""
     rng = _stream(seed, _Purpose.ASSORTMENT)
     list_price = np.round(rng.lognormal(1.2, 0.5, products), 1) + 0.99
