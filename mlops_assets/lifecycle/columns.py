@@ -16,6 +16,9 @@ class Columns(Declaration):
     weight: str | None = Field(
         None, description="What a row counts for; the exposure of task: count_regression."
     )
+    kpi: str | None = Field(
+        None, description="What a row is worth (gate.kpi); a feature too, unless it is ignored."
+    )
     item: str | None = Field(None, description="What is recommended (task: ranking).")
     key: list[str] = Field(
         default_factory=list, description="Identifies a row; joins ground truth to answers."
@@ -35,7 +38,7 @@ class Columns(Declaration):
     @property
     def required(self) -> list[str]:
         """Columns that must exist and hold no null."""
-        named = (self.target, self.time, self.unit, self.weight, self.item)
+        named = (self.target, self.time, self.unit, self.weight, self.kpi, self.item)
         return [c for c in named if c is not None]
 
     @property

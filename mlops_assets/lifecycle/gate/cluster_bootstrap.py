@@ -36,7 +36,7 @@ class ClusterBootstrap(PairedTest):
             return metric.sign * (ours(counts) - theirs(counts))
 
         estimate = float(difference(np.ones((1, count)))[0])
-        return self._interval(estimate, difference, len(truth), count, alpha)
+        return self.interval(estimate, difference, len(truth), count, alpha)
 
     def level(self, metric, truth, predicted, units, alpha, weights=None):
         import numpy as np
@@ -44,11 +44,12 @@ class ClusterBootstrap(PairedTest):
         cluster, count = numbered(units)
         rows = np.ones(len(truth)) if weights is None else np.asarray(weights, float)
         statistic = metric.resampled(truth, predicted, rows, cluster, count)
-        return self._interval(
+        return self.interval(
             metric.value(truth, predicted, rows), statistic, len(truth), count, alpha
         )
 
-    def _interval(self, estimate, statistic, rows, count, alpha) -> Interval:
+    def interval(self, estimate, statistic, rows, count, alpha) -> Interval:
+        """The bounds of any statistic of how often each unit was drawn."""
         import numpy as np
         from scipy import stats
 
