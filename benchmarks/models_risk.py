@@ -100,7 +100,7 @@ def motor(folder: Path) -> list[Line]:
             1,
             ratio,
             "0.97 to 1.03",
-            abs(ratio - 1) < 0.03,
+            bool(abs(ratio - 1) < 0.03),
         )
     )
     return lines + premium(frame, asked, train, test)
@@ -159,7 +159,7 @@ def grocery() -> list[Line]:
             floor,
             error / floor,
             "< 1",
-            error < floor,
+            bool(error < floor),
         )
     )
     return lines
