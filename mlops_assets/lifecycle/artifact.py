@@ -45,6 +45,8 @@ UNREADABLE = (
 )
 
 TRUSTED_TYPES = (
+    "mlops_assets.defs.motor_claims.estimator.RebalancedBoosting",
+    "mlops_assets.defs.pricing.estimator.DemandModel",
     "mlops_assets.defs.recommendations.estimator.Ease",
     "mlops_assets.defs.recommendations.estimator.Popularity",
     "numpy.dtype",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.lifecycle.drift_columns import BrokenColumn, Column, Redraws, read_column
+from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.reports import ColumnDrift, DriftReport
 
 if TYPE_CHECKING:
@@ -72,8 +73,17 @@ def drift(
     -------
     DriftReport
         The same for the same data: the bootstrap's seed is the model's, version's and window's.
+
+    Raises
+    ------
+    EvidenceError
+        When a column that is to be ignored is not there: a wrong name would watch it after all.
     """
     policy = spec.monitoring.drift
+    unknown = [name for name in policy.ignore if name not in reference.columns]
+    if unknown:
+        raise EvidenceError(f"{spec.name}: monitoring.drift.ignore: no feature {unknown[0]!r}")
+    reference = reference.drop(columns=list(policy.ignore))
     seed = zlib.crc32(f"{spec.name}/{version}/{window}".encode())
     watched = set(spec.task_type.monitored([]).columns)
     columns = [

@@ -58,6 +58,9 @@ class DriftPolicy(Declaration):
     false_alarms: float = Field(0.01, gt=0, lt=0.5, description="For the whole report.")
     min_effect: float = Field(0.1, ge=0, description="Smaller shifts are not worth an alarm.")
     min_rows: PositiveInt = Field(200, description="With fewer rows: insufficient_data.")
+    ignore: tuple[str, ...] = Field(
+        (), description="Features that are meant to move, as a week's number does."
+    )
 
 
 class DecayPolicy(Declaration):

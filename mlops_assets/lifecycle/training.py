@@ -23,7 +23,7 @@ def build(declared: "Buildable", features: "pd.DataFrame | None" = None) -> Any:
 
     A ``random_state`` that was left open is fixed to 0, so that the same data give the same
     model. Text columns among ``features`` are one-hot encoded in front of a scikit-learn
-    estimator, unless it is a pipeline of the user's own.
+    estimator, unless it is a pipeline of the user's own or its tags say that it reads text.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def _encoding_text(estimator: Any, features: "pd.DataFrame") -> Any:
     from sklearn.preprocessing import OneHotEncoder
 
     text = [c for c in features.columns if features[c].dtype.kind not in "biuf"]
-    if not text or isinstance(estimator, Pipeline):
+    if not text or isinstance(estimator, Pipeline) or _reads_text(estimator):
         return estimator
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist", max_categories=50, sparse_output=False
@@ -61,6 +61,12 @@ def _encoding_text(estimator: Any, features: "pd.DataFrame") -> Any:
         ),
         estimator,
     )
+
+
+def _reads_text(estimator: Any) -> bool:
+    # scikit-learn's own word for it; what is no scikit-learn estimator says nothing.
+    tags = getattr(estimator, "__sklearn_tags__", None)
+    return tags is not None and tags().input_tags.string
 
 
 def fit(spec: "ModelSpec", training: "pd.DataFrame", declared: "Buildable | None" = None) -> Any:

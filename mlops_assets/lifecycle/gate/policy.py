@@ -93,9 +93,6 @@ class GatePolicy(Declaration):
     limits: LimitsPolicy | None = None
     hold_out: HoldOutPolicy = HoldOutPolicy()
     retests: NonNegativeInt = Field(3, description="Further looks at the same hold-out.")
-    approval: Literal["required", "none"] = Field(
-        "none", description="Whether a person has to let an accepted challenger in."
-    )
 
     @property
     def test_name(self) -> str:

@@ -100,6 +100,10 @@ class Task(ABC):
             drawn |= {title: draw(cases, scored) for title, draw in self.paired_plots().items()}
         return drawn
 
+    def estimator_figures(self, cases: Cases, estimator: Any) -> "dict[str, Figure]":
+        """What takes the estimator itself to draw, by title."""
+        return {}
+
     def plots(self) -> "dict[str, Plot]":
         """Functions that draw each model, by title."""
         return {}

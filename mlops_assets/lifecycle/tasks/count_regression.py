@@ -1,6 +1,11 @@
 """A count, in a time or amount of exposure: a frequency answered."""
 
+from typing import TYPE_CHECKING
+
 from mlops_assets.lifecycle.tasks.regression import Regression
+
+if TYPE_CHECKING:
+    pass
 
 
 class CountRegression(Regression):
@@ -30,6 +35,11 @@ class CountRegression(Regression):
         if len(truth) and (truth < 0).any():
             return "negative counts"
         return super().check_truth(truth) or (None if (truth > 0).any() else "no count above 0")
+
+    def estimator_figures(self, cases, estimator):
+        from mlops_assets.lifecycle import actuarial
+
+        return actuarial.plots(cases, estimator)
 
     def plots(self):
         from mlops_assets.lifecycle.tasks.plots import amounts

@@ -27,6 +27,8 @@ LINKS = {
 @predictor(
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
+    # Rebalanced in its baseline, which is packed as it is.
+    "mlops_assets.defs.motor_claims.estimator.RebalancedBoosting",
 )
 def histogram(estimator: Any, columns: Columns, task: str) -> Predictor:
     """HistGradientBoosting, categorical splits and missing values included."""
