@@ -23,7 +23,11 @@ def report(lines: list[Line]) -> None:
     """Print the lines, and write them where the command line says so."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    write(lines, parser.parse_args().json)
+
+
+def write(lines: list[Line], file: Path | None) -> None:
+    """Print the lines, and write them to a file if one is given."""
     print(f"{'work':52} {'ours':>9} {'peer':>28} {'ratio':>7}  goal")
     for line in lines:
         peer = f"{line.peer} {line.peer_value:.3g}"
@@ -31,5 +35,5 @@ def report(lines: list[Line]) -> None:
         print(
             f"{line.work:52} {line.ours:9.3g} {peer:>28} {line.ratio:7.2f}  {line.goal} {verdict}"
         )
-    if options.json:
-        options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1), "utf-8")
+    if file:
+        file.write_text(json.dumps([asdict(line) for line in lines], indent=1), "utf-8")
