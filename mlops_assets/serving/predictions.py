@@ -156,7 +156,9 @@ class Predictions:
         assert address is not None
         assert bound is not None
         self._read(asked, bound, body)
-        chosen = self._route(address, asked.rows[0].unit)
+        unit = asked.rows[0].unit
+        # Who names no unit was routed by chance already.
+        chosen = bound.routed if unit is None else self._route(address, unit)
         if chosen is bound.routed or chosen == bound.routed:
             return
         asked.bound = other = self._bind(chosen, asked)

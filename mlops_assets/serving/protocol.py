@@ -64,22 +64,47 @@ class OneWrite:
             self._transport.write(b"".join(held))
 
 
-class _Direct:
-    """A request on the direct way; to uvicorn it looks like one of its own request cycles."""
+class Direct:
+    """A request on the direct way; to uvicorn it looks like one of its own request cycles.
 
-    __slots__ = ("disconnected", "keep_alive", "response_complete")
+    Parameters
+    ----------
+    protocol : Protocol
+    asked : Asked
+    keep_alive : bool
+    """
 
-    def __init__(self, keep_alive: bool):
-        self.keep_alive = keep_alive
+    __slots__ = ("asked", "disconnected", "keep_alive", "protocol", "response_complete")
+
+    def __init__(self, protocol: "Protocol", asked: Asked, keep_alive: bool):
+        self.protocol, self.asked, self.keep_alive = protocol, asked, keep_alive
         self.response_complete = self.disconnected = False
 
     @property
-    def message_event(self) -> "_Direct":
+    def message_event(self) -> "Direct":
         """uvicorn wakes who waits for the rest of a body: nobody does."""
         return self
 
     def set(self) -> None:
         """Wake nobody."""
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Reply; never raises, for the sake of the others in the same batch."""
+        if isinstance(outcome, Exception):
+            self.refuse(outcome)
+            return
+        predictions = self.protocol.predictions
+        try:
+            reply = predictions.reply(self.asked, outcome)
+        except Exception as error:  # noqa: BLE001 - answered 500, and logged
+            self.refuse(error)
+            return
+        self.protocol.end(self, reply)
+        predictions.answered(self.asked, outcome)
+
+    def refuse(self, error: Exception) -> None:
+        """Reply that there is no prediction."""
+        self.protocol.end(self, self.protocol.predictions.refusal(self.asked, error))
 
 
 class Protocol(HttpToolsProtocol):
@@ -87,9 +112,10 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._predictions: Predictions = self.config.app.predictions  # type: ignore[union-attr]
+        self.predictions: Predictions = self.config.app.predictions  # type: ignore[union-attr]
         self._address: Address | None = None
         self._body = b""
+        self._idle_since: float | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection."""
@@ -100,6 +126,37 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._address is not None:
             self._go_uvicorns_way()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request of this connection, or wait for one."""
+        if self.timeout_keep_alive_task is None or self.pipeline:
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection.
+
+        uvicorn sets a timer and cancels it for every request; here one timer looks, when it is
+        due, whether the connection has been idle for so long.
+        """
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None or not self.cycle.response_complete:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                left, self.timeout_keep_alive_handler
+            )
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+        if self.transport.is_closing():
+            super()._unset_keepalive_if_required()
 
     def on_message_begin(self) -> None:
         """Begin a request; what only ASGI needs is made when it is needed."""
@@ -146,35 +203,31 @@ class Protocol(HttpToolsProtocol):
 
     def _predict(self, address: Address) -> bool:
         """Ask for a prediction; False, with nothing done, where it has to go uvicorn's way."""
-        headers = dict(self.headers)
+        headers, predictions = dict(self.headers), self.predictions
         if len(self._body) > MOST_BYTES or b"content-encoding" in headers:
             return False
-        predictions = self._predictions
         asked = Asked("POST", self.url.decode("ascii"), headers, predictions.request_id(headers))
+        stays = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        cycle = Direct(self, asked, stays)
         predictions.in_flight += 1
         try:
             predictions.refuse_overload()
             predictions.admit(asked)
-            bound = predictions.bind(asked, address)
-            if not bound.scorer.light:
+            if not predictions.bind(asked, address).scorer.light:
                 predictions.in_flight -= 1
                 return False
-            cycle = self._begin()
+            self.cycle = cycle  # type: ignore[assignment]
             predictions.read(asked, self._body)
             assert asked.bound is not None
-            asked.bound.scorer.submit(asked.rows, asked.arrived, Done(self, cycle, asked))
+            asked.bound.scorer.submit(asked.rows, asked.arrived, cycle)
         except Exception as error:  # noqa: BLE001 - the parser must go on; answered, and logged
-            self.end(self._begin(), asked, predictions.refusal(asked, error))
+            self.cycle = cycle  # type: ignore[assignment]
+            cycle.refuse(error)
         return True
 
-    def _begin(self) -> _Direct:
-        cycle = _Direct(self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0")
-        self.cycle = cycle  # type: ignore[assignment]
-        return cycle
-
-    def end(self, cycle: _Direct, asked: Asked, reply: Reply) -> None:
+    def end(self, cycle: Direct, reply: Reply) -> None:
         """Write the reply to a request, and go on with the next."""
-        self._predictions.in_flight -= 1
+        self.predictions.in_flight -= 1
         cycle.response_complete = True
         if cycle.disconnected:
             return
@@ -183,46 +236,13 @@ class Protocol(HttpToolsProtocol):
         parts += [b"%s: %s\r\n" % header for header in headers]
         if not cycle.keep_alive:
             parts.append(b"connection: close\r\n")
-        length, request_id = len(body), asked.request_id.encode()
+        length, request_id = len(body), cycle.asked.request_id.encode()
         parts.append(b"content-length: %d\r\nx-request-id: %s\r\n\r\n" % (length, request_id))
         parts.append(body)
         self.transport.write_whole(b"".join(parts))  # type: ignore[attr-defined]
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-
-class Done:
-    """What happens to a request of a connection when it is answered.
-
-    Parameters
-    ----------
-    protocol : Protocol
-    cycle : _Direct
-    asked : Asked
-    """
-
-    __slots__ = ("_asked", "_cycle", "_protocol")
-
-    def __init__(self, protocol: Protocol, cycle: _Direct, asked: Asked):
-        self._protocol, self._cycle, self._asked = protocol, cycle, asked
-
-    def __call__(self, outcome: Outcome) -> None:
-        """Reply; never raises, for the sake of the others in the same batch."""
-        protocol, asked = self._protocol, self._asked
-        predictions = protocol._predictions
-        error, reply = outcome, None
-        if not isinstance(outcome, Exception):
-            try:
-                reply = predictions.reply(asked, outcome)
-            except Exception as failure:  # noqa: BLE001 - answered 500, and logged
-                error = failure
-        if reply is None:
-            assert isinstance(error, Exception)
-            protocol.end(self._cycle, asked, predictions.refusal(asked, error))
-        else:
-            protocol.end(self._cycle, asked, reply)
-            predictions.answered(asked, outcome)  # type: ignore[arg-type]
 
 
 _addresses: dict[bytes, Address | None] = {}

@@ -155,13 +155,13 @@ class Scorer:
             answers = self._scored([row for request in asked for row in request.rows])
         else:
             answers = [answer for request in asked for answer in self._scored(request.rows)]
-        results, records, start = [], [], 0
+        results: list[Answered] = []
+        records: list[Record] = []
         for request in asked:
-            end = start + len(request.rows)
-            made = self._records(request, answers[start:end], 200)
-            results.append(Answered(answers[start:end], [r.prediction_id for r in made]))
+            given = answers[len(records) : len(records) + len(request.rows)]
+            made = self._records(request, given, 200)
+            results.append(Answered(given, [record.prediction_id for record in made]))
             records += made
-            start = end
         try:
             self._log.append(records)
         except OSError as error:
