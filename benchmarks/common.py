@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+WIDTH = 60
+
 
 @dataclass(frozen=True)
 class Line:
@@ -28,12 +30,17 @@ def report(lines: list[Line]) -> None:
 
 def write(lines: list[Line], file: Path | None) -> None:
     """Print the lines, and write them to a file if one is given."""
-    print(f"{'work':52} {'ours':>9} {'peer':>28} {'ratio':>7}  goal")
+    print(f"{'work':{WIDTH}} {'ours':>9} {'peer':>28} {'ratio':>7}  goal")
     for line in lines:
         peer = f"{line.peer} {line.peer_value:.3g}"
         verdict = "holds" if line.holds else "MISSED"
         print(
-            f"{line.work:52} {line.ours:9.3g} {peer:>28} {line.ratio:7.2f}  {line.goal} {verdict}"
+            f"{line.work:{WIDTH}} {line.ours:9.3g} {peer:>28} {line.ratio:7.2f}  {line.goal} {verdict}"
         )
+    save(lines, file)
+
+
+def save(lines: list[Line], file: Path | None) -> None:
+    """Write the lines to a file if one is given; a long benchmark does so as it goes."""
     if file:
         file.write_text(json.dumps([asdict(line) for line in lines], indent=1), "utf-8")

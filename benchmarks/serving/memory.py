@@ -16,7 +16,7 @@ from serving.worlds import World, promote, register, renamed
 
 COPIES = 10
 ALLOWED_MB = 5.0
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def lines_of(world: World, registry: Registry) -> list[Line]:
