@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_READY := $(VENV)/.test-ready
+RESULTS := benchmarks/results
+BENCHMARKS := $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py))
 
 export DAGSTER_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo ui serve test test-fast lint bench clean
+.PHONY: demo ui serve test test-fast lint bench bench-peers clean
 
 demo: $(READY)  ## the whole life of three models, in about three minutes
 	$(BIN)/python -m demo
@@ -31,8 +33,14 @@ lint: $(TEST_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mlops_assets demo
 
-bench: $(TEST_READY)
-	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+bench: $(TEST_READY)  ## every benchmark, into benchmarks/results
+	mkdir -p $(RESULTS)
+	for file in $(BENCHMARKS); do \
+		$(BIN)/python $$file --json $(RESULTS)/$$(basename $$file .py).json || exit 1; \
+	done
+
+bench-peers: $(TEST_READY)  ## the servers that benchmarks/serving.py compares with
+	$(BIN)/python benchmarks/serving.py --make-peers
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }
@@ -48,4 +56,4 @@ $(TEST_READY): $(READY)
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mlops
+	rm -rf $(VENV) .mlops .bench-peers $(RESULTS)

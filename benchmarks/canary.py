@@ -10,7 +10,9 @@ Requests fail independently; each rollout is looked at 100 times. Peers decide o
 
 Ours spends half of the budget on errors where it is asked to find them, as it does when latency is
 a guardrail too; the peers spend all of it. At 50 % the champion's rate is known no better than the
-canary's: fewer rollouts can be decided in 5,000 requests, and the figure is reported as it is.
+canary's: fewer rollouts can be decided in 5,000 requests, and the figure is reported as it is,
+beside what half of the budget could find at best: a likelihood ratio against the true ratio, which
+nobody knows beforehand, and an exact test that looks once, at the end.
 
 Run: python benchmarks/canary.py
 """
@@ -22,11 +24,13 @@ from scipy.stats import binom, norm
 from mlops_assets.lifecycle.rollout.guardrails.confidence_sequence import log_e_normal, margin
 from mlops_assets.lifecycle.rollout.guardrails.eprocess import (
     Counts,
+    Prior,
     alarmed,
     log_e,
     log_e_rate,
     mantel_haenszel,
     prior_around,
+    prior_beyond,
 )
 
 RUNS, LOOKS = 1000, 100
@@ -50,7 +54,7 @@ def rollouts(rng, ratio: float, share: float, canary: int, rate: float = RATE) -
 
 def ours(found: Counts, alpha: float = ALPHA) -> np.ndarray:
     """At which looks the guardrail rolls back, of shape (RUNS, LOOKS)."""
-    harm = log_e(found, 0.0, prior_around(TOLERATED), 1)
+    harm = log_e(found, 0.0, prior_beyond(TOLERATED), 1)
     return alarmed(harm, mantel_haenszel(found), TOLERATED, alpha)
 
 
@@ -75,6 +79,19 @@ def beta_mixture(found: Counts) -> np.ndarray:
 
 
 PEERS = {"fixed threshold": fixed_threshold, "z-test": z_test, "beta mixture": beta_mixture}
+
+
+def known_ratio(found: Counts) -> np.ndarray:
+    """The likelihood ratio against a doubled rate, with half of the budget."""
+    harm = log_e(found, 0.0, Prior(np.log([2.0]), np.zeros(1)), 1)
+    return alarmed(harm, mantel_haenszel(found), TOLERATED, ALPHA / 2)
+
+
+def one_look(found: Counts) -> np.ndarray:
+    """The exact conditional test at the end alone, with half of the budget; shape (RUNS, 1)."""
+    share = found.canary_seen[0, 0] / (found.canary_seen + found.champion_seen)[0, 0]
+    events, both = found.canary_events.sum(axis=1), found.events.sum(axis=1)
+    return (binom.sf(events - 1, both, share) <= ALPHA / 2)[:, None]
 
 
 def ever(alarms: np.ndarray) -> float:
@@ -106,6 +123,9 @@ def error_lines(rng) -> list[Line]:
         holds = ever(found) >= 0.9 or share == 0.5
         for name in ("z-test", "beta mixture"):
             other = ever(PEERS[name](doubled))
+            lines.append(Line(what, ever(found), name, other, ever(found) / other, goal, holds))
+        for name, best in (("known ratio", known_ratio), ("one look", one_look)):
+            other = ever(best(doubled))
             lines.append(Line(what, ever(found), name, other, ever(found) / other, goal, holds))
         peer = soon(beta_mixture(doubled), CANARY)
         what = f"median canary requests until then, {share:.0%}"

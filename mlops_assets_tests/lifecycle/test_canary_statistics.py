@@ -16,6 +16,7 @@ from mlops_assets.lifecycle.rollout.blocks import (
 from mlops_assets.lifecycle.rollout.guardrails.confidence_sequence import log_e_normal, margin
 from mlops_assets.lifecycle.rollout.guardrails.eprocess import (
     Counts,
+    Prior,
     alarmed,
     bound,
     bound_path,
@@ -23,6 +24,7 @@ from mlops_assets.lifecycle.rollout.guardrails.eprocess import (
     log_e_rate,
     mantel_haenszel,
     prior_around,
+    prior_beyond,
 )
 
 PRIOR = prior_around(1.5)
@@ -53,7 +55,7 @@ def rollouts(rng, *, ratio, share=0.1, rate=0.01, canary=5000, looks=100, runs=2
 
 
 def rolled_back(found: Counts, tolerated=1.5, alpha=0.01):
-    harm = log_e(found, 0.0, prior_around(tolerated), 1)
+    harm = log_e(found, 0.0, prior_beyond(tolerated), 1)
     return alarmed(harm, mantel_haenszel(found), tolerated, alpha).any(axis=1)
 
 
@@ -136,8 +138,16 @@ def test_a_block_without_the_other_side_says_nothing():
     assert log_e(counts([(0, 0)], [(5, 500)]), 0.0, PRIOR, 1)[0] == pytest.approx(0)
 
 
-def test_an_outage_is_seen_after_a_handful_of_failures():
-    assert log_e(counts([(5, 10)], [(0, 190)]), 0.0, PRIOR, 1)[0] > np.log(200)
+@pytest.mark.parametrize("prior", [PRIOR, prior_beyond(1.5)], ids=["bounds", "harm"])
+def test_an_outage_is_seen_after_a_handful_of_failures(prior):
+    assert log_e(counts([(5, 10)], [(0, 190)]), 0.0, prior, 1)[0] > np.log(200)
+
+
+@pytest.mark.parametrize("tolerated", [1.05, 1.5, 3.0, 20.0])
+def test_the_prior_of_harm_is_one_and_lies_beyond_what_is_tolerated(tolerated):
+    prior = prior_beyond(tolerated)
+    assert np.exp(prior.log_weights).sum() == pytest.approx(1)
+    assert prior.distances.min() == pytest.approx(np.log(tolerated))
 
 
 # --- estimate and bounds --------------------------------------------------------------------
@@ -198,6 +208,24 @@ def test_an_equal_canary_is_rolled_back_in_one_rollout_of_a_hundred_at_most(rng,
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.25])
 def test_a_doubled_error_rate_is_found_within_5000_canary_requests(rng, share):
     assert rolled_back(rollouts(rng, ratio=2, share=share)).mean() >= 0.9
+
+
+def test_at_half_of_the_traffic_it_finds_almost_what_who_knows_the_ratio_would(rng):
+    found = rollouts(rng, ratio=2, share=0.5, runs=1000)
+    known = Prior(np.log([2.0]), np.zeros(1))
+    best = log_e(found, 0.0, known, 1).max(axis=1) >= np.log(200)
+    ours = rolled_back(found, alpha=0.005)
+    # Siegmund's formula, as in `prior_beyond`: 150 events, 100 of them the canary's.
+    drift = 100 * np.log(4 / 3) + 50 * np.log(2 / 3)
+    spread = np.sqrt(100 * np.log(4 / 3) ** 2 + 50 * np.log(2 / 3) ** 2)
+    b = np.log(200)
+    ever = stats.norm.cdf((drift - b) / spread)
+    ever += np.exp(2 * drift * b / spread**2) * stats.norm.cdf(-(drift + b) / spread)
+    assert ever == pytest.approx(0.86, abs=0.005)
+    assert best.mean() == pytest.approx(ever, abs=0.04)  # it looks only a hundred times
+    assert ours.mean() >= best.mean() - 0.03
+    wide = alarmed(log_e(found, 0.0, PRIOR, 1), mantel_haenszel(found), 1.5, 0.005)
+    assert ours.mean() >= wide.any(axis=1).mean() + 0.03
 
 
 def test_looking_at_a_z_test_a_hundred_times_is_what_this_replaces(rng):

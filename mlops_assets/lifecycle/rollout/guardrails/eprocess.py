@@ -23,6 +23,10 @@ SPREAD = 0.7
 OUTAGE = 0.2  # share of the prior that is ready for a breakdown
 STEPS = 28
 
+# What harm is looked for, in multiples of the tolerated log ratio: see `prior_beyond`.
+HARM_CENTRE, HARM_SPREAD, HARM_WIDEST = 1.5, 0.2, 3.0
+HARM_OUTAGE, HARM_STEPS = 0.05, 12
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -64,6 +68,31 @@ def prior_around(ratio: float) -> Prior:
         [(1 - OUTAGE) * density / density.sum(), np.full(len(far), OUTAGE / len(far))]
     )
     return Prior(np.concatenate([near, far]), np.log(weights))
+
+
+def prior_beyond(ratio: float) -> Prior:
+    """For the test of "no worse": on ratios beyond the tolerated one only, ready for an outage.
+
+    `alarmed` needs an estimate beyond the tolerated ratio, so that weight on smaller ratios buys
+    nothing. Log-normal around 1.5 times its log (a ratio of 1.84 for a tolerated 1.5), from once
+    to three times of it; a twentieth log-uniform up to 1,000-fold.
+
+    A likelihood ratio of m events against r has the drift m d and the variance m v, with
+    ``d = q log(q/w) + (1-q) log((1-q)/(1-w))`` under r, w being the canary's part of the requests
+    and q its part of the events. As a Brownian motion it reaches ``b = log(1/alpha)`` with
+    probability ``Phi((md-b)/s) + exp(2 md b/s^2) Phi(-(md+b)/s)``, ``s^2 = m v`` (Siegmund,
+    "Sequential Analysis" (1985), chapter 3). With w = 1/2, r = 2, m = 150 (5,000 requests a
+    side, of which 1 % and 2 % fail) and alpha = 0.005 that is 0.86 for who knows r beforehand:
+    more is left to tests that look less often. This prior comes within 0.02 of it.
+    """
+    near = np.geomspace(1, HARM_WIDEST, HARM_STEPS)
+    density = np.exp(-0.5 * (np.log(near / HARM_CENTRE) / HARM_SPREAD) ** 2)
+    nearest = max(np.log(2), HARM_WIDEST * np.log(ratio))
+    far = np.linspace(nearest, max(np.log(1000), 2 * nearest), STEPS // 2)
+    weights = np.concatenate(
+        [(1 - HARM_OUTAGE) * density / density.sum(), np.full(len(far), HARM_OUTAGE / len(far))]
+    )
+    return Prior(np.concatenate([near * np.log(ratio), far]), np.log(weights))
 
 
 def log_e(counts: Counts, null: float, prior: Prior, side: int) -> np.ndarray:

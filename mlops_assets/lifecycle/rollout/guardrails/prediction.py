@@ -24,7 +24,7 @@ class Prediction(RatioGuardrail):
         from mlops_assets.lifecycle.rollout.guardrails.eprocess import (
             Counts,
             log_e,
-            prior_around,
+            prior_beyond,
         )
         from mlops_assets.lifecycle.rollout.guardrails.ratio import judge_ratio
 
@@ -42,8 +42,7 @@ class Prediction(RatioGuardrail):
         )
         if not ours.sum() or not theirs.sum():
             return nothing(self.name, tolerated, budget, "no answers on one of the sides")
-        prior = prior_around(tolerated)
-        paths = log_e(each, 0.0, prior, 1)
+        paths = log_e(each, 0.0, prior_beyond(tolerated), 1)
         harm = logsumexp(paths, axis=0) - np.log(len(paths))
         bin_ = self._worst(each, bins.shares, tolerated, budget, paths)
         return judge_ratio(

@@ -23,6 +23,7 @@ from mlops_assets.lifecycle.rollout.guardrails.eprocess import (
     log_e_rate,
     mantel_haenszel,
     prior_around,
+    prior_beyond,
 )
 
 LARGEST = 690.0  # of a log whose exponential is still a float
@@ -60,7 +61,7 @@ def judge_ratio(
     """
     prior = prior_around(tolerated)
     if harm is None:
-        harm = log_e(counts, 0.0, prior, 1)
+        harm = log_e(counts, 0.0, prior_beyond(tolerated), 1)
     evidence = np.maximum.accumulate(harm)
     estimates = mantel_haenszel(counts)
     estimate = _number(estimates[-1])
