@@ -42,7 +42,8 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("stopped")
         return 130
-    console.print(story.table())
+    console.rule("what happened")
+    console.print(story.summary())
     console.print("Open it all in Dagster, with history, plots, checks and lineage:  [bold]make ui")
     return 0
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -118,12 +117,8 @@ class Life:
         )
         if done.returncode:
             raise DemoError(f"rollback failed: {done.stderr}")
-        asked = time.monotonic()
         self.processes.wait("the rollback", lambda: self._served() != before, 15, "serve")
-        self._tell(
-            f"to show it, rolled back by one command: v{self._served()} answers "
-            f"{time.monotonic() - asked:.1f} s after it"
-        )
+        self._tell(f"to show it, rolled back by one command: v{self._served()} answers again")
         self._keep("serves", f"v{self._served()}, rolled back from v{before}")
         self.story.done(self.spec.name)
 
@@ -160,7 +155,7 @@ class Life:
         metric = next(m for m in report.challenger if m.metric == self.spec.gate.metric)
         reached = f"{metric.metric} {metric.value:.3g} [{metric.low:.3g}, {metric.high:.3g}]"
         self._tell(f"gate: {verdict.verdict}, {reached}; {'; '.join(verdict.reasons)}")
-        self._keep(chapter, f"{verdict.verdict}\n{metric.metric} {metric.value:.3g}")
+        self._keep(chapter, f"{verdict.verdict}, {metric.metric} {metric.value:.3g}")
         self._tell(f"v{self._served()} answers at {self.server}/predict/{self.spec.name}")
         self._keep("serves", f"v{self._served()}")
 
@@ -169,7 +164,7 @@ class Life:
         report = self._judged(dagster, run)
         if report.verdict.challenger_version == before:
             self._tell(f"the same data make the same model: v{before} was found, not trained again")
-            self._keep("retrain", "nothing new\nto learn from")
+            self._keep("retrain", "the same data, the same model")
             return False
         self._tell_verdict(dagster, run, "retrain")
         return self._served() != before
@@ -185,12 +180,14 @@ class Life:
 
     def _watch_windows(self, dagster: Dagster) -> None:
         asked = {}
-        for window, kind in ((self.windows.healthy, "healthy"), (self.windows.shifted, "shifted")):
+        healthy = (self.windows.healthy, "healthy window")
+        shifted = (self.windows.shifted, "its world changes: window")
+        for window, kind in (healthy, shifted):
             key = str(window)
-            self._doing(f"replaying a {kind} window through HTTP")
+            self._doing(f"replaying {key} through HTTP")
             frame = self._stored("validated_features", key)
             asked[key] = replay(self.spec, self.server, frame, f"{key}T00:00:00+00:00")
-            self._tell(f"{kind} window {key}: {asked[key]:,} predictions over HTTP, all in the log")
+            self._tell(f"{kind} {key}: {asked[key]:,} predictions over HTTP, all in the log")
         self._keep("live", f"{sum(asked.values()):,} predictions")
         self._doing("reporting on both windows")
         runs = {window: dagster.launch(f"{self.spec.name}_monitoring", window) for window in asked}
@@ -232,7 +229,7 @@ class Life:
         self._tell(f"{about}: drift report: {drift.verdict}{where}")
         self._tell(f"{about}: performance report: {_words(decay)}")
         found = [v for v in (drift.verdict + where, decay.verdict) if not v.startswith(CALM)]
-        self._keep("alarm", "\n".join(found))
+        self._keep("alarm", "; ".join(found))
         return found
 
     def _expect(self, noticed: list[str]) -> None:

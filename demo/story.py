@@ -61,12 +61,14 @@ class Story:
         table.add_row(f"{time.monotonic() - self._started:.0f} s", model, what)
         self.progress.console.print(table)
 
-    def table(self) -> Table:
-        """One row a model."""
-        table = Table(title="what happened", show_lines=True)
-        table.add_column("model", style="bold")
-        for title in CHAPTERS.values():
-            table.add_column(title)
-        for model, chapters in self._kept.items():
-            table.add_row(model, *(chapters.get(chapter, "") for chapter in CHAPTERS))
+    def summary(self) -> Table:
+        """The chapters of each model."""
+        table = Table.grid(padding=(0, 2))
+        for style in ("bold", "dim", ""):
+            table.add_column(style=style, overflow="fold")
+        for model, kept in self._kept.items():
+            for chapter, title in CHAPTERS.items():
+                first = model if chapter == next(iter(CHAPTERS)) else ""
+                table.add_row(first, title, kept.get(chapter, "-"))
+            table.add_row()
         return table
