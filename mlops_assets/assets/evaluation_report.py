@@ -9,6 +9,7 @@ import dagster as dg
 from mlops_assets.assets import display
 from mlops_assets.assets.keys import (
     EVALUATION_REPORT,
+    LIVE_PREDICTIONS,
     TRAINED_MODEL,
     key,
     stage,
@@ -19,12 +20,14 @@ from mlops_assets.assets.keys import (
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.evaluation import evaluate, fingerprint
+from mlops_assets.lifecycle.gate import looks
+from mlops_assets.lifecycle.gate.evidence import Live
 from mlops_assets.lifecycle.recording import read_candidate
 from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.reports import EvaluationReport, TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
-from mlops_assets.resources import Platform, ReportIOManager
+from mlops_assets.resources import FrameIOManager, Platform, ReportIOManager
 
 GATE = "gate"
 
@@ -58,11 +61,12 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         features: Any,
         platform: Platform,
         reports: dg.ResourceParam[ReportIOManager],
+        frames: dg.ResourceParam[FrameIOManager],
     ):
         window = window_of(context, spec)
-        frames = features if isinstance(features, dict) else {window.key: features}
+        known = features if isinstance(features, dict) else {window.key: features}
         before = _stored(reports, spec, window)
-        report = _judge(spec, window, trained, frames, platform, before)
+        report = _judge(spec, window, trained, known, platform, before, _live(frames, spec))
         if report is before:
             context.log.info("judged on exactly this before: nothing to do")
         _log_metrics(platform, trained, report)
@@ -83,16 +87,20 @@ def _judge(
     frames: dict,
     platform: Platform,
     before: EvaluationReport | None,
+    live: Live | None,
 ) -> EvaluationReport:
     registry = platform.registry
     challenger = registry.version(spec.name, trained.version)
     champion = registry.at(spec.name, CHAMPION)
     seen, held = training.split(spec, frames)
+    held_version = training.data_version(held)
     if before is not None and before.verdict.challenger_digest == challenger.digest:
         serves_already = champion is not None and champion.number == challenger.number
-        now = fingerprint(spec, challenger, champion, training.data_version(held))
+        now = fingerprint(spec, challenger, champion, held_version, live)
         if serves_already or before.fingerprint == now:
             return before
+    question = fingerprint(spec, challenger, champion, held_version)
+    look = looks.taken(registry, spec.name, held_version, question)
     with TemporaryDirectory(prefix="mlops-judge-") as folder:
         rival = None
         if champion is not None:
@@ -108,7 +116,17 @@ def _judge(
             read_candidate(registry, challenger, Path(folder)),
             rival,
             baseline,
+            live=live,
+            look=look,
         )
+
+
+def _live(stored: FrameIOManager, spec: ModelSpec) -> Live | None:
+    """The newest live rows, where the gate asks for them and there are any."""
+    if spec.gate.hold_out.representative is None:
+        return None
+    newest = stored.newest(spec.name, LIVE_PREDICTIONS)
+    return None if newest is None else Live(*newest)
 
 
 def _stored(stored: ReportIOManager, spec: ModelSpec, window: Window) -> EvaluationReport | None:
@@ -137,6 +155,10 @@ def _metadata(report: EvaluationReport) -> dict[str, Any]:
         "verdict": report.verdict.verdict,
         "accepted": report.verdict.accepted,
         "reasons": "; ".join(report.verdict.reasons),
+        "rules": display.table(
+            ["rule", "status", "observed", "limit", "low", "high", "what was found"],
+            [[r.name, r.status, r.observed, r.limit, r.low, r.high, r.words] for r in report.rules],
+        ),
         "metrics": display.metric_table(groups),
         "intervals": display.metric_plot(groups),
         "hold-out rows": report.hold_out_rows,
@@ -171,5 +193,9 @@ def _gate(report: EvaluationReport) -> dg.AssetCheckResult:
             "champion": f"v{verdict.champion_version}" if verdict.champion_version else "none",
             **{e.metric: display.number(e.value) for e in report.challenger},
             **({"gain": display.number(compared.gain)} if compared else {}),
+            "rules": display.table(
+                ["rule", "status", "what was found"],
+                [[rule.name, rule.status, rule.words] for rule in report.rules],
+            ),
         },
     )

@@ -13,6 +13,12 @@ class Columns(Declaration):
     target: str | None = None
     time: str | None = Field(None, description="When the row happened; windows are cut by it.")
     unit: str | None = Field(None, description="What is independent: a customer, a card.")
+    weight: str | None = Field(
+        None, description="What a row counts for; the exposure of task: count_regression."
+    )
+    kpi: str | None = Field(
+        None, description="What a row is worth (gate.kpi); a feature too, unless it is ignored."
+    )
     item: str | None = Field(None, description="What is recommended (task: ranking).")
     key: list[str] = Field(
         default_factory=list, description="Identifies a row; joins ground truth to answers."
@@ -25,13 +31,15 @@ class Columns(Declaration):
     @property
     def roles(self) -> set[str]:
         """Columns that are not features."""
-        named = {self.target, self.time, self.unit, self.item, *self.key, *self.ignore}
+        one = {self.target, self.time, self.unit, self.weight, self.item}
+        named = one | {*self.key, *self.ignore}
         return {c for c in named if c is not None}
 
     @property
     def required(self) -> list[str]:
         """Columns that must exist and hold no null."""
-        return [c for c in (self.target, self.time, self.unit, self.item) if c is not None]
+        named = (self.target, self.time, self.unit, self.weight, self.kpi, self.item)
+        return [c for c in named if c is not None]
 
     @property
     def join_key(self) -> list[str]:

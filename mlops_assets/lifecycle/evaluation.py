@@ -6,20 +6,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.fingerprint import digest_of, row_hashes
+from mlops_assets.lifecycle.fingerprint import digest_of, frame_digest, row_hashes
 from mlops_assets.lifecycle.gate import TESTS, Paired, decide
+from mlops_assets.lifecycle.gate.evidence import Evidence, Live
+from mlops_assets.lifecycle.gate.looks import level_at
+from mlops_assets.lifecycle.gate.rules import judged
 from mlops_assets.lifecycle.metrics import METRICS, RowMetric
 from mlops_assets.lifecycle.registry import Version
 from mlops_assets.lifecycle.reports import (
     Comparison,
     EvaluationReport,
     MetricEstimate,
+    Rule,
     Unseen,
     Verdict,
 )
 from mlops_assets.lifecycle.training import data_version, join_windows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
 
@@ -40,12 +46,15 @@ class Candidate:
         Row hashes, as :func:`~mlops_assets.lifecycle.fingerprint.row_hashes` gives them.
     trained_until : datetime or None
         End of its training windows; None without windows.
+    files : Path or None
+        The version's verified files, where they are at hand.
     """
 
     version: Version
     estimator: Any
     training_rows: "np.ndarray"
     trained_until: datetime | None
+    files: "Path | None" = None
 
 
 def evaluate(
@@ -56,8 +65,18 @@ def evaluate(
     challenger: Candidate,
     champion: Candidate | None,
     baseline: Any = None,
+    *,
+    live: Live | None = None,
+    look: int = 1,
 ) -> EvaluationReport:
     """Score challenger, champion and baseline on the same hold-out and reach a verdict.
+
+    Parameters
+    ----------
+    live : Live or None
+        The last live rows, for ``gate.hold_out.representative``; None where there are none.
+    look : int
+        How often this hold-out was asked, this time included; from :mod:`.gate.looks`.
 
     Raises
     ------
@@ -71,27 +90,44 @@ def evaluate(
     if problem:
         raise EvidenceError(f"{spec.name}: the hold-out {sorted(hold_out)} has {problem}")
 
-    scored = _scores(spec, cases, challenger.estimator, str(challenger.version))
-    estimates = _estimates(spec, cases, scored)
-    rival = baseline_comparison = None
+    alpha = level_at(spec.gate.alpha, look)
+    scores = _scores(spec, cases, challenger.estimator, str(challenger.version))
+    estimates = _estimates(spec, cases, scores)
+    theirs = rival = against_baseline = None
     champion_estimates: list[MetricEstimate] = []
     baseline_estimates: list[MetricEstimate] = []
     if champion is not None:
         theirs = _scores(spec, cases, champion.estimator, str(champion.version))
         champion_estimates = _estimates(spec, cases, theirs)
-        rival = _compare(spec, cases, scored, theirs, str(champion.version))
+        rival = _compare(spec, cases, scores, theirs, str(champion.version), alpha)
     if baseline is not None:
-        theirs = _scores(spec, cases, baseline, "the baseline")
-        baseline_estimates = _estimates(spec, cases, theirs)
-        baseline_comparison = _compare(spec, cases, scored, theirs, "the baseline")
-
+        simple = _scores(spec, cases, baseline, "the baseline")
+        baseline_estimates = _estimates(spec, cases, simple)
+        against_baseline = _compare(spec, cases, scores, simple, "the baseline", alpha)
+    evidence = Evidence(
+        spec=spec,
+        rows=rows,
+        training=join_windows(training),
+        cases=cases,
+        challenger=challenger,
+        champion=champion,
+        scores=scores,
+        champion_scores=theirs,
+        estimates=estimates,
+        comparison=rival,
+        baseline=against_baseline,
+        alpha=alpha,
+        look=look,
+        live=live,
+    )
+    rules = judged(evidence)
     version = data_version(hold_out)
     return EvaluationReport(
         model=spec.name,
         window=window,
         task=spec.task,
         fingerprint=fingerprint(
-            spec, challenger.version, champion.version if champion else None, version
+            spec, challenger.version, champion.version if champion else None, version, live
         ),
         evaluated_at=datetime.now(UTC),
         hold_out_windows=sorted(hold_out),
@@ -101,19 +137,29 @@ def evaluate(
         challenger=estimates,
         champion=champion_estimates,
         baseline=baseline_estimates,
-        comparison=rival or baseline_comparison,
-        verdict=_verdict(
-            spec, challenger, champion, estimates, rival, baseline_comparison, version
-        ),
+        comparison=rival or against_baseline,
+        verdict=_verdict(evidence, rules, version),
+        rules=rules,
+        look=look,
     )
 
 
 def fingerprint(
-    spec: "ModelSpec", challenger: Version, champion: Version | None, hold_out: str
+    spec: "ModelSpec",
+    challenger: Version,
+    champion: Version | None,
+    hold_out: str,
+    live: Live | None = None,
 ) -> str:
-    """What an evaluation is made of: equal fingerprints mean an equal report."""
+    """What an evaluation is made of: equal fingerprints mean an equal report.
+
+    Without ``live`` it says what is asked of the hold-out: equal ones are one look.
+    """
     rival = champion and champion.digest
-    return digest_of(spec.name, challenger.digest, rival, hold_out, policy_hash(spec))
+    parts = [spec.name, challenger.digest, rival, hold_out, policy_hash(spec)]
+    if live is not None:
+        parts += [live.window, frame_digest(live.rows)]
+    return digest_of(*parts)
 
 
 def policy_hash(spec: "ModelSpec") -> str:
@@ -171,42 +217,38 @@ def _scores(spec: "ModelSpec", cases: "Cases", estimator: Any, who: str) -> "np.
 
 def _estimates(spec: "ModelSpec", cases: "Cases", scores: "np.ndarray") -> list[MetricEstimate]:
     return [
-        estimate(metric, cases.truth, scores, cases.units, spec.gate.alpha)
+        estimate(metric, cases.truth, scores, cases.units, spec.gate.alpha, cases.weights)
         for metric in spec.task_type.metrics
     ]
 
 
-def estimate(name: str, truth, predicted, units, alpha: float) -> MetricEstimate:
+def estimate(name: str, truth, predicted, units, alpha: float, weights=None) -> MetricEstimate:
     """A metric with a two-sided interval at level ``1 - alpha`` over units."""
     metric = METRICS[name]
     test = TESTS["paired_t" if isinstance(metric, RowMetric) else "cluster_bootstrap"]
-    level = test.level(metric, truth, predicted, units, alpha / 2)
+    level = test.level(metric, truth, predicted, units, alpha / 2, weights)
     low, high = level.low, level.high
     if math.isfinite(low) and math.isfinite(high):  # an infinite one says: no interval
         low, high = max(low, metric.bounds[0]), min(high, metric.bounds[1])
     return MetricEstimate(metric=name, value=level.estimate, low=low, high=high)
 
 
-def _compare(spec: "ModelSpec", cases: "Cases", ours, theirs, rival: str) -> Comparison:
+def _compare(
+    spec: "ModelSpec", cases: "Cases", ours, theirs, rival: str, alpha: float
+) -> Comparison:
     test = TESTS[spec.gate.test_name]
-    paired = Paired(cases.truth, ours, theirs, cases.units)
-    gain = test.gain(METRICS[spec.gate.metric], paired, spec.gate.alpha)
-    return decide.compare(spec.gate, test.name, rival, gain)
+    paired = Paired(cases.truth, ours, theirs, cases.units, cases.weights)
+    gain = test.gain(METRICS[spec.gate.metric], paired, alpha)
+    return decide.compare(spec.gate, test.name, rival, gain, alpha)
 
 
-def _verdict(spec, challenger, champion, estimates, rival, baseline, hold_out) -> Verdict:
-    missed = decide.missed_floors(estimates, spec.gate)
-    if missed:
-        verdict, reasons = "below_floor", missed
-    elif rival is not None:
-        verdict, reason = decide.against(rival)
-        reasons = [reason]
-    else:
-        verdict, reason = decide.first(spec.gate, baseline)
-        reasons = [reason]
+def _verdict(evidence: Evidence, rules: list[Rule], hold_out: str) -> Verdict:
+    spec, challenger, champion = evidence.spec, evidence.challenger, evidence.champion
+    named, _ = decide.primary(spec.gate, evidence.comparison, evidence.baseline)
+    name, accepted, reasons = decide.verdict(spec.gate, named, rules)
     return Verdict(
-        verdict=verdict,
-        accepted=verdict in spec.gate.accept,
+        verdict=name,
+        accepted=accepted,
         reasons=reasons,
         challenger_version=challenger.version.number,
         challenger_digest=challenger.version.digest,

@@ -10,7 +10,7 @@ of one key) or the task (a 7 where 0 and 1 are) leads to no label, and none of a
 either: it is counted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import DeclarationError
@@ -40,11 +40,14 @@ class LabelJoin:
         Answers for which a source contradicts itself or the task.
     by_source : dict of str to int
         How many labels each source gave.
+    weights : Series of shape (n_records,) or None
+        ``columns.weight`` of each answer, NaN where it is not known; None where none is declared.
     """
 
     values: "pd.Series"
     conflicts: int
     by_source: dict[str, int]
+    weights: "pd.Series | None" = None
 
 
 def join_labels(
@@ -94,7 +97,28 @@ def join_labels(
         sources["batch"] = _items_by_id(records, batch, spec) if by_id else [None] * len(records)
         frames = [f for f in (truth, None if by_id else batch) if f is not None]
         sources["features"] = _taken_up(records, frames, earlier, spec.columns)
-    return _first_that_knows(sources, len(records), spec)
+    labels = _first_that_knows(sources, len(records), spec)
+    return replace(labels, weights=_weights(records, truth, batch, spec))
+
+
+def _weights(records, truth, batch, spec: "ModelSpec") -> "pd.Series | None":
+    """What each answer counts for: from the batch source where it has the column, else features."""
+    import pandas as pd
+
+    name = spec.columns.weight
+    if name is None:
+        return None
+    given = batch if batch is not None and name in batch.columns else None
+    found = [
+        first if first is not None else second
+        for first, second in zip(
+            _by_rows(records, given, spec, "the batch source of labels", name),
+            _by_rows(records, truth, spec, "the feature frame", name),
+            strict=True,
+        )
+    ]
+    weights = [None if weight is CONFLICT else weight for weight in found]
+    return pd.Series(weights, dtype="float64", name=name)
 
 
 def _told(known: dict, name: Any, spec: "ModelSpec") -> Any:
@@ -124,8 +148,10 @@ def _first_that_knows(sources: dict[str, list], rows: int, spec: "ModelSpec") ->
     return LabelJoin(pd.Series(values, dtype=dtype, name=spec.label_column), conflicts, by_source)
 
 
-def _by_rows(records, frame: "pd.DataFrame | None", spec: "ModelSpec", what: str) -> list:
-    """The target by prediction id or join key; a key that leads to two labels is a conflict."""
+def _by_rows(
+    records, frame: "pd.DataFrame | None", spec: "ModelSpec", what: str, column: str | None = None
+) -> list:
+    """A column (the target) by prediction id or join key; a key that leads to two is a conflict."""
     import pandas as pd
 
     columns = spec.columns
@@ -138,8 +164,9 @@ def _by_rows(records, frame: "pd.DataFrame | None", spec: "ModelSpec", what: str
         raise DeclarationError(
             f"{spec.name}: ground truth is joined by {names}, and {what} has no {missing[0]!r}"
         )
-    if columns.target not in frame.columns:
-        raise DeclarationError(f"{spec.name}: {what} has no {columns.target!r}")
+    column = column or columns.target
+    if column not in frame.columns:
+        raise DeclarationError(f"{spec.name}: {what} has no {column!r}")
     asked: dict[Any, pd.Series] = {}
     known: dict[Any, pd.Series] = {}
     for place, name in enumerate(names):
@@ -147,7 +174,7 @@ def _by_rows(records, frame: "pd.DataFrame | None", spec: "ModelSpec", what: str
         values = pd.Series([_key_value(r, name, columns) for r in records], dtype=object)
         asked[place] = joinable(values, is_time)
         known[place] = joinable(frame[name], is_time)
-    found = pd.DataFrame({**known, "label": frame[columns.target]}).dropna().drop_duplicates()
+    found = pd.DataFrame({**known, "label": frame[column]}).dropna().drop_duplicates()
     found["twice"] = found.duplicated(list(asked), keep=False)
     found = found.drop_duplicates(list(asked))
     joined = pd.DataFrame(asked).merge(found, how="left", on=list(asked), validate="m:1")

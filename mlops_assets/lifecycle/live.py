@@ -39,7 +39,9 @@ def live_predictions(
         ``prediction_id``, ``version``, ``at`` (UTC), ``unit``, ``answer`` (JSON), the features,
         the watched columns of the answers, and ground truth: the target, NaN where it is not
         known; for rankings the list of items that the unit took up for the first time after
-        ``at``, None where it is not known. Without records the features are those of ``truth``.
+        ``at``, None where it is not known. ``columns.weight``, where it is declared, comes with the
+        labels and is NaN where it is not known. Without records the features are those of
+        ``truth``.
 
     Raises
     ------
@@ -61,7 +63,8 @@ def live_predictions(
     watched = spec.task_type.monitored([r.answer for r in records])
     if labels is None:
         labels = join_labels(records, truth, spec, earlier)
-    frame = pd.concat([own, _features(records, truth, spec), watched, labels.values], axis=1)
+    known = [labels.values] if labels.weights is None else [labels.values, labels.weights]
+    frame = pd.concat([own, _features(records, truth, spec), watched, *known], axis=1)
     clashes = sorted(set(frame.columns[frame.columns.duplicated()]))
     if clashes:
         raise DeclarationError(

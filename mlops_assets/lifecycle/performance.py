@@ -10,6 +10,7 @@ from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.evaluation import estimate
 from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.reports import MetricEstimate, PerformanceReport
+from mlops_assets.lifecycle.weights import weights_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ def performance(
     Raises
     ------
     EvidenceError
-        When ``hold_out`` is of another metric.
+        When ``hold_out`` is of another metric, or a weight is no number above 0.
     """
     if hold_out is not None and hold_out.metric != spec.decay_metric:
         raise EvidenceError(
@@ -84,23 +85,29 @@ def performance(
 
 @dataclass(frozen=True)
 class _Labelled:
-    """Mature rows: truth, answers and units, each of length n_labelled."""
+    """Mature rows: truth, answers, units and weights, each of length n_labelled."""
 
     truth: "np.ndarray"
     answers: list[dict]
     units: "np.ndarray"
+    weights: "np.ndarray"
 
 
 def _labelled(spec: "ModelSpec", live: "pd.DataFrame", now: datetime) -> _Labelled:
-    label = spec.label_column
+    label, weight = spec.label_column, spec.columns.weight
     mature = live[live["at"] + spec.columns.label_delay <= now]
     rows = mature[_has_label(mature[label], spec.task_type.tabular)]
+    if weight is not None:
+        # How much a row counts for comes with its label: one without says nothing yet.
+        rows = rows[rows[weight].notna()]
+    weights = weights_of(rows, spec.columns)
     # Who did not say which unit it is counts as one of its own.
     units = rows["unit"].where(rows["unit"].notna(), rows["prediction_id"])
     return _Labelled(
-        truth=_truth(rows[label], spec.task_type.tabular),
+        truth=spec.task_type.scored_truth(_truth(rows[label], spec.task_type.tabular), weights),
         answers=[json.loads(answer) for answer in rows["answer"]],
         units=units.to_numpy(dtype=str),
+        weights=weights,
     )
 
 
@@ -134,7 +141,14 @@ def _realise(spec: "ModelSpec", labelled: _Labelled) -> tuple[MetricEstimate | N
     if problem:
         return None, problem
     predicted = spec.task_type.predicted(labelled.answers)
-    found = estimate(spec.decay_metric, labelled.truth, predicted, labelled.units, spec.gate.alpha)
+    found = estimate(
+        spec.decay_metric,
+        labelled.truth,
+        predicted,
+        labelled.units,
+        spec.gate.alpha,
+        labelled.weights,
+    )
     if not all(math.isfinite(x) for x in (found.value, found.low, found.high)):
         units = len(set(labelled.units))
         return None, f"no finite interval for {found.metric}; units with labels: {units}"

@@ -114,11 +114,13 @@ def read_candidate(registry: Registry, version: Version, folder: Path) -> Candid
     import numpy as np
 
     rows = io.BytesIO(registry.artifact(version, ROWS_FILE))
+    files = registry.take(version, folder)
     return Candidate(
         version=version,
-        estimator=registry.load(version, folder),
+        estimator=registry.read(version, files),
         training_rows=np.load(rows, allow_pickle=False),
         trained_until=read_record(registry, version).trained_until,
+        files=files,
     )
 
 

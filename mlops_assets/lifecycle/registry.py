@@ -237,7 +237,10 @@ class Registry:
 
     def load(self, version: Version, folder: Path) -> Any:
         """The estimator of a version, verified first."""
-        taken = self.take(version, folder)
+        return self.read(version, self.take(version, folder))
+
+    def read(self, version: Version, taken: Path) -> Any:
+        """The estimator in the files that :meth:`take` gave."""
         try:
             return load_estimator(taken, self.settings.trusted_types)
         except ArtifactError as error:

@@ -6,8 +6,15 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 VerdictName = Literal[
-    "better", "non_inferior", "worse", "not_enough_evidence", "first_model", "below_floor"
+    "better",
+    "non_inferior",
+    "worse",
+    "not_enough_evidence",
+    "first_model",
+    "below_floor",
+    "blocked",
 ]
+Status = Literal["passed", "failed", "not_enough_evidence"]
 
 ACCEPTABLE = ("better", "non_inferior", "first_model")
 
@@ -71,6 +78,36 @@ class Comparison(Report):
     units: int
     units_needed: int
     p_value: float
+    power: float | None = None
+
+
+class RulePart(Report):
+    """One slice, group or feature that a rule looked at, with what was found."""
+
+    name: str
+    rows: int
+    observed: float | None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    words: str = ""
+
+
+class Rule(Report):
+    """What one rule of the gate found; a challenger is accepted only if every rule passed.
+
+    ``limit`` is written as it is held against ``observed`` (``>= 0.98``), empty where the rule
+    only reports. ``low`` and ``high`` are the bounds of ``observed``.
+    """
+
+    name: str
+    status: Status
+    observed: float | None
+    limit: str
+    low: float | None = None
+    high: float | None = None
+    words: str
+    parts: list[RulePart] = []
 
 
 class Verdict(Report):
@@ -122,6 +159,15 @@ class EvaluationReport(Report):
     baseline: list[MetricEstimate]
     comparison: Comparison | None
     verdict: Verdict
+    rules: list[Rule] = []
+    look: int = 1
+
+    @model_validator(mode="after")
+    def _accepted_only_if_all_rules_passed(self) -> Self:
+        missed = [rule.name for rule in self.rules if rule.status != "passed"]
+        if self.verdict.accepted and missed:
+            raise ValueError(f"accepted, and the gate's rules {missed} did not pass")
+        return self
 
 
 class Deployment(Report):

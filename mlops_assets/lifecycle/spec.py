@@ -6,12 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
+from mlops_assets.lifecycle.buildable import Buildable
 from mlops_assets.lifecycle.columns import Columns
 from mlops_assets.lifecycle.contract import Contract
 from mlops_assets.lifecycle.declaration import Declaration, Duration
-from mlops_assets.lifecycle.gate import TESTS
+from mlops_assets.lifecycle.gate.policy import GatePolicy
 from mlops_assets.lifecycle.import_paths import ImportPath
-from mlops_assets.lifecycle.metrics import METRICS, RowMetric
+from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.sources import Source
 from mlops_assets.lifecycle.tasks import TASKS, Task
@@ -28,13 +29,6 @@ class Features(Declaration):
     params: dict[str, Any] = Field(default_factory=dict)
 
 
-class Buildable(Declaration):
-    """A class (or a function that returns an estimator) and its parameters."""
-
-    class_: ImportPath = Field(alias="class")
-    params: dict[str, Any] = Field(default_factory=dict)
-
-
 class Training(Declaration):
     """What a model is trained and judged on."""
 
@@ -45,45 +39,6 @@ class Training(Declaration):
     min_windows: PositiveInt | None = Field(
         None, description="Train on fewer windows at the start of the grid, down to this many."
     )
-
-
-class GatePolicy(Declaration):
-    """What a challenger must show before it may serve. Declared before any data is seen."""
-
-    metric: str
-    margin: float = Field(ge=0, description="Loss against the champion that is tolerated.")
-    alpha: float = Field(0.05, gt=0, lt=0.5)
-    test: str | None = Field(
-        None, description="Default: paired_t for a mean over rows, else cluster_bootstrap."
-    )
-    floor: dict[str, float] = Field(default_factory=dict, description="What any model must reach.")
-    baseline: Buildable | None = Field(None, description="What a first model must beat.")
-    accept: tuple[Literal["better", "non_inferior", "first_model"], ...] = (
-        "better",
-        "non_inferior",
-        "first_model",
-    )
-
-    @property
-    def test_name(self) -> str:
-        """The test that decides."""
-        if self.test is not None:
-            return self.test
-        return "paired_t" if isinstance(METRICS[self.metric], RowMetric) else "cluster_bootstrap"
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        for metric in (self.metric, *self.floor):
-            if metric not in METRICS:
-                raise ValueError(f"unknown metric {metric!r}; known: {sorted(METRICS)}")
-        if self.test_name not in TESTS:
-            raise ValueError(f"unknown test {self.test!r}; known: {sorted(TESTS)}")
-        if TESTS[self.test_name].rows_only and not isinstance(METRICS[self.metric], RowMetric):
-            raise ValueError(
-                f"test: {self.test} compares means over rows, and {self.metric} is none: "
-                "use test: cluster_bootstrap"
-            )
-        return self
 
 
 class ServingPolicy(Declaration):
@@ -237,6 +192,8 @@ class ModelSpec(Declaration):
         for role in self.task_type.required_columns:
             if getattr(self.columns, role) is None:
                 yield f"task: {self.task} needs columns.{role}"
+        if self.columns.weight and not self.task_type.tabular:
+            yield f"task: {self.task} has no columns.weight: every unit counts the same"
         if "decay" in self.retrain.on and self.monitoring.decay and not self.columns.join_key:
             yield "monitoring.decay needs columns.key (or unit and time) to join labels by"
 
@@ -247,6 +204,9 @@ class ModelSpec(Declaration):
             if metric not in self.task_type.metrics:
                 known = ", ".join(self.task_type.metrics)
                 yield f"{key}: {metric} is no metric of task {self.task} (those are: {known})"
+            elif not METRICS[metric].comparable:
+                yield f"{key}: {metric} is a description: neither more nor less of it is better"
+        yield from self.gate.problems(self.task, self.columns)
 
 
 def _safe_loader():

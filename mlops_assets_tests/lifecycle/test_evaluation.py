@@ -262,7 +262,8 @@ def test_turned_round_the_challenger_is_below_its_floor_and_without_one_worse():
     case = Case()
     report = case.judge(case.challenger(half), case.champion(knows))
     assert (report.verdict.verdict, report.verdict.accepted) == ("below_floor", False)
-    assert report.verdict.reasons == ["roc_auc 0.5 misses its floor 0.6"]
+    assert report.verdict.reasons[0] == "roc_auc 0.5 misses its floor 0.6"
+    assert "answers: one and the same answer to 300 rows" in report.verdict.reasons
 
 
 def test_what_the_policy_does_not_accept_is_not_accepted():

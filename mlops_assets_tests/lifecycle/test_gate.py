@@ -391,18 +391,16 @@ def test_reaching_the_floor_is_enough_for_a_first_model():
     assert decide.first(policy(floor={"mean_absolute_error": 5}), None)[0] == "first_model"
 
 
-def missed(metric, value, floor) -> list[str]:
+def missed(metric, value, floor) -> str | None:
     estimate = MetricEstimate(metric=metric, value=value, low=value, high=value)
-    return decide.missed_floors([estimate], policy(floor={metric: floor}))
+    return decide.missed_floor(estimate, floor)
 
 
 def test_a_floor_is_a_least_value_or_for_errors_a_greatest():
-    assert missed("roc_auc", 0.7, 0.8) == ["roc_auc 0.7 misses its floor 0.8"]
-    assert missed("roc_auc", 0.8, 0.8) == []
-    assert missed("mean_absolute_error", 0.9, 0.8) == [
-        "mean_absolute_error 0.9 misses its floor 0.8"
-    ]
-    assert missed("mean_absolute_error", 0.7, 0.8) == []
+    assert missed("roc_auc", 0.7, 0.8) == "roc_auc 0.7 misses its floor 0.8"
+    assert missed("roc_auc", 0.8, 0.8) is None
+    assert missed("mean_absolute_error", 0.9, 0.8) == "mean_absolute_error 0.9 misses its floor 0.8"
+    assert missed("mean_absolute_error", 0.7, 0.8) is None
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "mean_absolute_error"])

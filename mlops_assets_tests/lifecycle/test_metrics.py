@@ -182,6 +182,9 @@ def test_a_nan_prediction_makes_the_metric_nan(metric):
 def test_errors_are_better_when_smaller():
     smaller = {m.name for m in METRICS.values() if m.sign == -1}
     assert smaller == {
+        "root_mean_squared_error",
+        "mean_tweedie_deviance_1_5",
+        "mean_tweedie_deviance_1_9",
         "log_loss",
         "brier_score",
         "mean_absolute_error",

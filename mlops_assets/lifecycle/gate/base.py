@@ -19,12 +19,21 @@ class Paired:
     truth, challenger, rival : ndarray of shape (n_rows,) or (n_rows, n_outputs)
     units : ndarray of shape (n_rows,)
         Rows of one unit are dependent and are resampled, or summed, together.
+    weights : ndarray of shape (n_rows,), optional
+        What a row counts for; ones where not given.
     """
 
     truth: "np.ndarray"
     challenger: "np.ndarray"
     rival: "np.ndarray"
     units: "np.ndarray"
+    weights: "np.ndarray" = None  # type: ignore[assignment]
+
+    def __post_init__(self):
+        import numpy as np
+
+        if self.weights is None:
+            object.__setattr__(self, "weights", np.ones(len(self.truth)))
 
 
 @dataclass(frozen=True)
@@ -62,5 +71,7 @@ class PairedTest(ABC):
         """Estimate the gain with bounds, and the one-sided p-value of "no gain"."""
 
     @abstractmethod
-    def level(self, metric: "Metric", truth, predicted, units, alpha: float) -> Interval:
-        """Estimate one model's metric with bounds (not signed)."""
+    def level(
+        self, metric: "Metric", truth, predicted, units, alpha: float, weights=None
+    ) -> Interval:
+        """Estimate one model's metric with bounds (not signed); weights are ones if not given."""

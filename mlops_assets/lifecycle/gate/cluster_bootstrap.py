@@ -27,30 +27,35 @@ class ClusterBootstrap(PairedTest):
     def gain(self, metric, paired, alpha):
         import numpy as np
 
-        def difference(weights):
-            challenger = metric.weighted(paired.truth, paired.challenger, weights)
-            return metric.sign * (challenger - metric.weighted(paired.truth, paired.rival, weights))
+        cluster, count = numbered(paired.units)
+        truth, weights = paired.truth, paired.weights
+        ours = metric.resampled(truth, paired.challenger, weights, cluster, count)
+        theirs = metric.resampled(truth, paired.rival, weights, cluster, count)
 
-        estimate = float(difference(np.ones((1, len(paired.truth))))[0])
-        return self._interval(estimate, difference, paired.units, alpha)
+        def difference(counts):
+            return metric.sign * (ours(counts) - theirs(counts))
 
-    def level(self, metric, truth, predicted, units, alpha):
-        return self._interval(
-            metric.value(truth, predicted),
-            lambda weights: metric.weighted(truth, predicted, weights),
-            units,
-            alpha,
+        estimate = float(difference(np.ones((1, count)))[0])
+        return self.interval(estimate, difference, len(truth), count, alpha)
+
+    def level(self, metric, truth, predicted, units, alpha, weights=None):
+        import numpy as np
+
+        cluster, count = numbered(units)
+        rows = np.ones(len(truth)) if weights is None else np.asarray(weights, float)
+        statistic = metric.resampled(truth, predicted, rows, cluster, count)
+        return self.interval(
+            metric.value(truth, predicted, rows), statistic, len(truth), count, alpha
         )
 
-    def _interval(self, estimate, statistic, units, alpha) -> Interval:
+    def interval(self, estimate, statistic, rows, count, alpha) -> Interval:
+        """The bounds of any statistic of how often each unit was drawn."""
         import numpy as np
         from scipy import stats
 
-        _, cluster = np.unique(units, return_inverse=True)
-        count = int(cluster.max()) + 1
         if too_few(count, alpha):
             return Interval(estimate, -math.inf, math.inf, math.inf, count, 1.0)
-        draws = np.concatenate([statistic(w) for w in _weightings(cluster, count)])
+        draws = np.concatenate([statistic(counts) for counts in _draws(count, rows)])
         known = np.isfinite(draws)
         if known.sum() < DRAWS // 2:
             return Interval(estimate, -math.inf, math.inf, math.inf, count, 1.0)
@@ -64,13 +69,20 @@ class ClusterBootstrap(PairedTest):
         return Interval(estimate, float(low), float(high), spread, count, p_value)
 
 
-def _weightings(cluster, count):
-    """How often each row is drawn, in blocks of shape (n_draws, n_rows) that fit in memory."""
+def numbered(units):
+    """Units as whole numbers from 0, and how many there are."""
+    import numpy as np
+
+    _, cluster = np.unique(units, return_inverse=True)
+    return cluster, int(cluster.max()) + 1
+
+
+def _draws(count, rows):
+    """How often each unit is drawn, in blocks of shape (n_draws, count) that fit in memory."""
     import numpy as np
 
     rng = np.random.default_rng(0)
-    block = max(1, min(DRAWS, CELLS_AT_ONCE // max(len(cluster), 1)))
+    block = max(1, min(DRAWS, CELLS_AT_ONCE // max(rows, 1)))
     for first in range(0, DRAWS, block):
         size = min(block, DRAWS - first)
-        counts = rng.multinomial(count, np.full(count, 1 / count), size=size)
-        yield counts[:, cluster].astype(float)
+        yield rng.multinomial(count, np.full(count, 1 / count), size=size)

@@ -22,11 +22,14 @@ class Cases:
     truth : ndarray of shape (n_rows,)
     units : ndarray of shape (n_rows,)
         The unit of each row: rows of one unit are not independent.
+    weights : ndarray of shape (n_rows,)
+        What a row counts for; ones where no weight is declared.
     """
 
     asked: Any
     truth: "np.ndarray"
     units: "np.ndarray"
+    weights: "np.ndarray"
 
 
 class Task(ABC):
@@ -62,6 +65,10 @@ class Task(ABC):
     @abstractmethod
     def predicted(self, answers: list[dict[str, Any]]) -> "np.ndarray":
         """The entries of ``scores`` back from what was answered."""
+
+    def scored_truth(self, labels: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
+        """What the metrics hold the scores against, from labels as they are in the data."""
+        return labels
 
     def monitored(self, answers: list[dict[str, Any]]) -> "pd.DataFrame":
         """Columns of the answers whose distribution is watched for drift."""

@@ -10,7 +10,7 @@ class Ranking(Task):
     """
 
     name = "ranking"
-    metrics = ("ndcg_at_10", "hit_rate_at_10")
+    metrics = ("ndcg_at_10", "hit_rate_at_10", "recall_at_10", "map_at_10")
     required_columns = ("unit", "item")
     tabular = False
     shown = 10
@@ -32,7 +32,7 @@ class Ranking(Task):
         truth = np.empty(len(relevant), dtype=object)
         truth[:] = relevant.tolist()
         units = relevant.index.to_numpy()
-        return Cases(asked=units, truth=truth, units=units)
+        return Cases(asked=units, truth=truth, units=units, weights=np.ones(len(units)))
 
     def scores(self, estimator, asked):
         return estimator.recommend(_units(asked), k=self.shown)[0]

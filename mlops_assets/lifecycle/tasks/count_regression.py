@@ -1,0 +1,32 @@
+"""A count, in a time or amount of exposure: a frequency answered."""
+
+from mlops_assets.lifecycle.tasks.regression import Regression
+
+
+class CountRegression(Regression):
+    """A non-negative count in each row's exposure (``columns.weight``; 1 where not declared).
+
+    The estimator is fitted on frequencies, count over exposure, weighted by exposure, and answers
+    frequencies per unit of exposure; metrics are per unit of exposure (scikit-learn, "Poisson
+    regression and non-normal loss"). With a Poisson mean this is the likelihood of the counts with
+    the logarithm of the exposure as an offset.
+    """
+
+    name = "count_regression"
+    metrics = (
+        "mean_poisson_deviance",
+        "mean_tweedie_deviance_1_5",
+        "mean_tweedie_deviance_1_9",
+        "gini",
+        "a_over_e",
+        "mean_absolute_error",
+        "mean_squared_error",
+    )
+
+    def scored_truth(self, labels, weights):
+        return labels / weights
+
+    def check_truth(self, truth):
+        if len(truth) and (truth < 0).any():
+            return "negative counts"
+        return super().check_truth(truth) or (None if (truth > 0).any() else "no count above 0")

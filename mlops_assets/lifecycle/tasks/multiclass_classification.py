@@ -1,0 +1,31 @@
+"""Several classes: a probability of each answered."""
+
+from mlops_assets.lifecycle.tasks.tabular import TabularTask, column, needs_classes
+
+
+class MulticlassClassification(TabularTask):
+    """Target 0 to k-1; scored by the probabilities of all classes."""
+
+    name = "multiclass_classification"
+    metrics = ("accuracy", "log_loss", "balanced_accuracy", "macro_f1")
+
+    def scores(self, estimator, asked):
+        return estimator.predict_proba(asked)
+
+    def predicted(self, answers):
+        return column(answers, "scores")
+
+    def monitored(self, answers):
+        # Classes are numbers only by name: their drift is that of a category.
+        return super().monitored(answers).astype(str)
+
+    def check_truth(self, truth):
+        if len(truth) and (truth.dtype.kind not in "iu" or truth.min() < 0):
+            return f"labels of type {truth.dtype} where whole numbers 0 to k-1 are expected"
+        return super().check_truth(truth) or needs_classes(truth, None, exactly=False)
+
+    def answers(self, estimator, asked):
+        return [
+            {"prediction": int(row.argmax()), "scores": [float(p) for p in row]}
+            for row in self.scores(estimator, asked)
+        ]

@@ -1,0 +1,29 @@
+"""A number answered."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from mlops_assets.lifecycle.tasks.tabular import TabularTask, column
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Regression(TabularTask):
+    """A real target."""
+
+    name = "regression"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "mean_absolute_error",
+        "mean_squared_error",
+        "root_mean_squared_error",
+        "r2",
+    )
+
+    def scores(self, estimator, asked) -> "np.ndarray":
+        return estimator.predict(asked)
+
+    def answers(self, estimator, asked):
+        return [{"prediction": float(value)} for value in self.scores(estimator, asked)]
+
+    def predicted(self, answers):
+        return column(answers, "prediction")
