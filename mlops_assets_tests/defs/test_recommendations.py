@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,11 @@ from mlops_assets.defs.recommendations.source import (
     stream,
 )
 from mlops_assets.lifecycle.errors import SourceError
+from mlops_assets.lifecycle.spec import load_specs
+from mlops_assets.lifecycle.training import build
 from mlops_assets.lifecycle.window import Window, WindowGrid
 
+SHIPPED, _ = load_specs(Path(__file__).parents[2] / "mlops_assets" / "defs")["recommendations"]
 GRID = WindowGrid("weekly", date(2017, 1, 2))
 TRUSTED = [f"mlops_assets.defs.recommendations.estimator.{c}" for c in ("Ease", "Popularity")]
 
@@ -371,7 +375,9 @@ def _ndcg(items: np.ndarray, bought: list[set], k: int = 10) -> np.ndarray:
 
 
 @pytest.mark.parametrize("start", [date(2017, 9, 4), date(2017, 12, 4)])
-def test_ease_beats_popularity_on_what_households_never_bought(journey, start):
+def test_the_shipped_model_beats_popularity_and_ease_on_what_households_never_bought(
+    journey, start
+):
     """A global weekly split, every item ranked, nothing bought before counts."""
     week = GRID.window(start.isoformat())
     history = journey[journey["at"] < week.start]
@@ -379,10 +385,15 @@ def test_ease_beats_popularity_on_what_households_never_bought(journey, start):
     known = pd.MultiIndex.from_frame(history[["household_id", "product_id"]].drop_duplicates())
     new = test[~pd.MultiIndex.from_frame(test).isin(known)]
     bought = new.groupby("household_id")["product_id"].agg(set)
-    ease, popularity = (
+    shipped, popularity, ease = (
         _ndcg(model.fit(history).recommend(bought.index)[0], bought.tolist())
-        for model in (Ease(), Popularity())
+        for model in (
+            build(SHIPPED.estimator),
+            build(SHIPPED.gate.baseline),
+            Ease(half_life_days=None),
+        )
     )
     assert len(bought) > 1_200
     assert popularity.mean() > 0.015
-    assert stats.ttest_rel(ease, popularity, alternative="greater").pvalue < 0.01
+    assert stats.ttest_rel(shipped, popularity, alternative="greater").pvalue < 0.01
+    assert shipped.mean() > ease.mean()
