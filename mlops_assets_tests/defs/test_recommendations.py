@@ -9,6 +9,7 @@ import pandas as pd
 import pandera.errors
 import pytest
 import skops.io as sio
+import yaml
 from scipy import stats
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
@@ -23,7 +24,7 @@ from mlops_assets.defs.recommendations.source import (
     stream,
 )
 from mlops_assets.lifecycle.errors import SourceError
-from mlops_assets.lifecycle.spec import load_specs
+from mlops_assets.lifecycle.spec import ModelSpec, load_specs
 from mlops_assets.lifecycle.training import build
 from mlops_assets.lifecycle.window import Window, WindowGrid
 
@@ -397,3 +398,11 @@ def test_the_shipped_model_beats_popularity_and_ease_on_what_households_never_bo
     assert popularity.mean() > 0.015
     assert stats.ttest_rel(shipped, popularity, alternative="greater").pvalue < 0.01
     assert shipped.mean() > ease.mean()
+
+
+def test_the_declaration_that_the_documentation_shows_loads():
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    (block,) = [part.split("```")[0] for part in text.split("```yaml\n")[1:]]
+    spec = ModelSpec.model_validate(yaml.safe_load(block)["attributes"])
+    popularity = build(spec.estimator)
+    assert isinstance(popularity, Popularity)
