@@ -55,7 +55,7 @@ class Story:
     def tell(self, model: str, what: str) -> None:
         """Print one event."""
         table = Table.grid(padding=(0, 2))
-        table.add_column(width=5, justify="right", style="dim")
+        table.add_column(width=6, justify="right", style="dim", no_wrap=True)
         table.add_column(width=15, style="bold")
         table.add_column(overflow="fold")
         table.add_row(f"{time.monotonic() - self._started:.0f} s", model, what)
