@@ -12,6 +12,7 @@ class NdcgAtTen(RowMetric):
     """Normalized discounted cumulative gain of the first ten (Jarvelin and Kekalainen, 2002)."""
 
     name = "ndcg_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         import numpy as np
@@ -25,6 +26,7 @@ class HitRateAtTen(RowMetric):
     """Share of units with a relevant item among the first ten."""
 
     name = "hit_rate_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         return _relevant(truth, predicted, 10).any(axis=1).astype(float)
@@ -34,6 +36,7 @@ class RecallAtTen(RowMetric):
     """Share of a unit's relevant items that are among the first ten, averaged over units."""
 
     name = "recall_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         import numpy as np
@@ -50,6 +53,7 @@ class MapAtTen(RowMetric):
     """
 
     name = "map_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         import numpy as np
