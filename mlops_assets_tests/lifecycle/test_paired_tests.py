@@ -8,12 +8,10 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats import contingency_tables, proportion
-from statsmodels.stats.power import NormalIndPower
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.gate import TESTS, Paired, default_test
 from mlops_assets.lifecycle.gate.nadeau_bengio import corrected_resampled_t
-from mlops_assets.lifecycle.gate.power import power
 from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.spec import GatePolicy
 from mlops_assets_tests.lifecycle import paired_worlds as worlds
@@ -268,25 +266,6 @@ def test_cross_validation_fools_the_naive_t_test_and_not_the_corrected_one(rng):
     corrected = np.mean([corrected_resampled_t(s, 1 / 4, 0.05).p_value < 0.05 for s in splits])
     assert naive > 0.15
     assert corrected <= 0.09  # approximately: its authors measure up to 8 % at 5 %
-
-
-# --- power ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("units", [30, 300, 3000])
-@pytest.mark.parametrize("effect", [0.05, 0.2])
-def test_the_power_is_statsmodels(units, effect):
-    oracle = NormalIndPower().power(effect, units, ALPHA, ratio=0, alternative="larger")
-    assert power(2.0, units, 2.0 * effect, ALPHA) == pytest.approx(oracle)
-
-
-@pytest.mark.parametrize(("spread", "difference"), [(math.inf, 1.0), (math.nan, 1.0), (1.0, 0.0)])
-def test_where_power_can_not_be_told_it_is_none(spread, difference):
-    assert power(spread, 100, difference, ALPHA) == 0
-
-
-def test_what_never_varies_is_always_found():
-    assert power(0.0, 100, 0.1, ALPHA) == 1
 
 
 # --- which test for which metric ------------------------------------------------------------

@@ -19,7 +19,7 @@ class NdcgAtTen(RowMetric):
 
         discounts = 1 / np.log2(np.arange(2, 12))
         ideal = np.cumsum(discounts)
-        return _relevant(truth, predicted, 10) @ discounts / ideal[_reachable(truth, 10) - 1]
+        return relevant_at(truth, predicted, 10) @ discounts / ideal[_reachable(truth, 10) - 1]
 
 
 class HitRateAtTen(RowMetric):
@@ -29,7 +29,7 @@ class HitRateAtTen(RowMetric):
     continuous = False
 
     def rows(self, truth, predicted):
-        return _relevant(truth, predicted, 10).any(axis=1).astype(float)
+        return relevant_at(truth, predicted, 10).any(axis=1).astype(float)
 
 
 class RecallAtTen(RowMetric):
@@ -42,7 +42,7 @@ class RecallAtTen(RowMetric):
         import numpy as np
 
         relevant = np.array([max(len(set(items)), 1) for items in truth])
-        return _relevant(truth, predicted, 10).sum(axis=1) / relevant
+        return relevant_at(truth, predicted, 10).sum(axis=1) / relevant
 
 
 class MapAtTen(RowMetric):
@@ -58,7 +58,7 @@ class MapAtTen(RowMetric):
     def rows(self, truth, predicted):
         import numpy as np
 
-        found = _relevant(truth, predicted, 10)
+        found = relevant_at(truth, predicted, 10)
         precision = np.cumsum(found, axis=1) / np.arange(1, 11)
         return (precision * found).sum(axis=1) / _reachable(truth, 10)
 
@@ -70,7 +70,8 @@ def _reachable(truth, k) -> "np.ndarray":
     return np.clip([len(items) for items in truth], 1, k)
 
 
-def _relevant(truth, predicted, k) -> "np.ndarray":
+def relevant_at(truth, predicted, k) -> "np.ndarray":
+    """1 where the item at a place is relevant, shape (n_units, k)."""
     import numpy as np
 
     found = np.zeros((len(truth), k))
