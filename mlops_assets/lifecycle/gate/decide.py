@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.gate.base import Interval
-from mlops_assets.lifecycle.gate.power import power
 from mlops_assets.lifecycle.reports import Comparison, VerdictName
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def compare(
         units=gain.units,
         units_needed=units_needed(gain.spread, policy.margin or abs(gain.estimate), alpha),
         p_value=gain.p_value,
-        power=power(gain.spread, gain.units, policy.margin or abs(gain.estimate), alpha),
+        power=power_at(gain.units, gain.spread, policy.margin or abs(gain.estimate), alpha),
     )
 
 
@@ -57,6 +56,19 @@ def units_needed(spread: float, difference: float, alpha: float) -> int:
     if not math.isfinite(spread) or difference <= 0:
         return 0
     return math.ceil(((norm.ppf(1 - alpha) + norm.ppf(POWER)) * spread / difference) ** 2)
+
+
+def power_at(units: int, spread: float, difference: float, alpha: float) -> float | None:
+    """The chance that a one-sided z-test on so many units finds ``difference``; None if unknown.
+
+    With the margin as the difference: that an equal challenger is found to be no worse.
+    """
+    from statsmodels.stats.power import zt_ind_solve_power
+
+    if not math.isfinite(spread) or spread <= 0 or difference <= 0:
+        return None
+    found = zt_ind_solve_power(difference / spread, units, alpha, ratio=0, alternative="larger")
+    return float(found)
 
 
 def primary(
@@ -80,7 +92,7 @@ def against(comparison: Comparison) -> tuple[VerdictName, str]:
     if c.high < 0:
         return "worse", words
     need = f"about {c.units_needed} units" if c.units_needed > c.units else "more units"
-    now = f", with these it is {c.power:.0%}" if c.power else ""
+    now = "" if c.power is None else f", with these it is {c.power:.0%}"
     return "not_enough_evidence", f"{words}; {need} would decide (power {POWER:.0%}){now}"
 
 
@@ -151,4 +163,4 @@ def _reason(rule: "Rule") -> str:
 
 
 def _level(comparison: Comparison) -> str:
-    return f"{1 - comparison.alpha:.0%}"
+    return f"{100 * (1 - comparison.alpha):g}%"
