@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Everything they need goes into .venv and .mlops here.
+# Three commands: `make demo`, `make demo-all` and `make test`. Everything they need goes into .venv and .mlops here.
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $(p))))
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,10 +11,13 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo ui serve test test-fast lint bench bench-peers clean
+.PHONY: demo demo-all ui serve test test-fast lint bench bench-peers clean
 
-demo: $(READY)  ## the whole life of three models, in about three minutes
+demo: $(READY)  ## the whole life of two models, in less than three minutes
 	$(BIN)/python -m demo
+
+demo-all: $(READY)  ## the same for every model that ships
+	$(BIN)/python -m demo --all
 
 ui: $(READY)  ## Dagster, MLflow and the REST server, on what the demo left behind
 	$(BIN)/python -m demo.ui

@@ -1,1 +1,1 @@
-"""``make demo`` and ``make ui``: the whole life of three models, on the real processes."""
+"""``make demo``, ``make demo-all`` and ``make ui``: models' whole lives, on the real processes."""

@@ -41,7 +41,7 @@ class Dagster:
         except DagsterGraphQLClientError as error:
             raise DemoError(f"{job} could not be launched: {error}") from error
 
-    def wait(self, runs: Iterable[str], seconds: float = 180) -> list[str]:
+    def wait(self, runs: Iterable[str], seconds: float = 600) -> list[str]:
         """Wait until runs are over; returns how each ended."""
 
         def ended(run: str) -> str | None:
@@ -53,7 +53,7 @@ class Dagster:
             for run in runs
         ]
 
-    def wait_for_trigger(self, job: str, seconds: float = 90) -> tuple[str, str]:
+    def wait_for_trigger(self, job: str, seconds: float = 120) -> tuple[str, str]:
         """Wait until a sensor has asked for a run of a job; returns its id and what asked."""
         asked: list[tuple[str, str]] = []
 

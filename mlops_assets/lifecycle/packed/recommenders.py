@@ -105,14 +105,21 @@ class Recommender(ABC):
 
 
 class PackedEase(Recommender):
-    """EASE: a unit's items times the item-to-item weights."""
+    """EASE: a unit's items times the item-to-item weights, plus what is popular of late."""
 
     kind = "ease"
-    arrays: ClassVar = {**Recommender.arrays, "weights": (np.float32, 2)}
+    arrays: ClassVar = {
+        **Recommender.arrays,
+        "weights": (np.float32, 2),
+        "recent": (np.float32, 1),
+    }
 
     def _check(self, arrays):
         super()._check(arrays)
-        self.weights = arrays["weights"]
+        self.weights, self.recent = arrays["weights"], arrays["recent"]
+        if len(self.recent) != len(self.items):
+            raise Crafted(f"{len(self.recent)} recent popularities of {len(self.items)} items")
+        check_finite("recent popularity", self.recent)
         check_c_order(weights=self.weights)
         if self.weights.shape != (len(self.items), len(self.items)):
             raise Crafted(f"weights of shape {self.weights.shape} for {len(self.items)} items")
@@ -123,7 +130,7 @@ class PackedEase(Recommender):
             return self.popularity.copy()
         scores = np.zeros(len(self.items), np.float32)
         _add_weighted_rows(self.weights, self.data, self.indices, start, end, scores)
-        return scores
+        return scores + self.recent
 
 
 class PackedPopularity(Recommender):

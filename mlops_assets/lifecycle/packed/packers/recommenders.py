@@ -34,4 +34,5 @@ def pack_recommender(estimator: Any) -> tuple[str, dict[str, np.ndarray], dict[s
     }
     if name == EASE:
         arrays["weights"] = np.ascontiguousarray(estimator.weights_)
+        arrays["recent"] = estimator.recent_
     return KINDS[name], arrays, {"exclude_seen": bool(estimator.exclude_seen)}
