@@ -196,14 +196,28 @@ def take_verified(source: Path, target: Path, digest: str) -> Path:
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise ArtifactError(f"the files in {source} can't be copied: {error}") from error
-    found = folder_digest(target)
-    if found != digest:
+    try:
+        check_digest(target, digest, source)
+    except ArtifactError:
         shutil.rmtree(target)
+        raise
+    return target
+
+
+def check_digest(folder: Path, digest: str, source: Path | None = None) -> None:
+    """Verify a version's files, wherever they came from.
+
+    Raises
+    ------
+    ArtifactError
+        When a file is missing, added or changed since training, or is a link.
+    """
+    found = folder_digest(folder)
+    if found != digest:
         raise ArtifactError(
-            f"the files in {source} are not those that were trained: "
+            f"the files in {source or folder} are not those that were trained: "
             f"digest {found[:12]}, registered {digest[:12]}"
         )
-    return target
 
 
 def _check_copyable(source: Path) -> None:

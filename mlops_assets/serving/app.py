@@ -11,6 +11,7 @@ from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving import feedback
 from mlops_assets.serving.application import Application
 from mlops_assets.serving.endpoints import Endpoints
+from mlops_assets.serving.following import FollowerProcess, Following
 from mlops_assets.serving.gate import Gate
 from mlops_assets.serving.keys import Keys
 from mlops_assets.serving.metrics import Metrics
@@ -22,7 +23,10 @@ SOURCE = "REST API"
 
 
 def build_app(
-    settings: Settings, poll_seconds: float = POLL_SECONDS, options: Options | None = None
+    settings: Settings,
+    poll_seconds: float = POLL_SECONDS,
+    options: Options | None = None,
+    following: Following | None = None,
 ) -> Application:
     """The server as an ASGI application.
 
@@ -33,6 +37,8 @@ def build_app(
         How often the registry is read.
     options : Options or None
         None reads them from the environment.
+    following : Following or None
+        Who follows the registry; None starts a process that does.
 
     Raises
     ------
@@ -41,12 +47,14 @@ def build_app(
     """
     options = options or Options.from_environment()
     keys = Keys.read(options.api_keys) if options.api_keys else None
-    models = Models(settings, poll_seconds)
+    following = following or FollowerProcess(settings, poll_seconds)
+    models = Models(settings, following.folder, poll_seconds)
     writer = ServerLog(settings, options)
     labels = FeedbackLog(settings.prediction_log, durability=options.durability)
     metrics = Metrics(models)
     shadow = Shadow(models, writer, metrics)
-    endpoints = Endpoints(models, (writer.log, labels), metrics, options, Labels(labels), (shadow,))
+    workers = (following, shadow)
+    endpoints = Endpoints(models, (writer.log, labels), metrics, options, Labels(labels), workers)
     return Application(models, writer, options, Gate(keys), metrics, endpoints, shadow.after_answer)
 
 

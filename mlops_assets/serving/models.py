@@ -2,39 +2,26 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+import time
+from pathlib import Path
 
-from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, SHARE_TAG, Registry
+import msgspec
+
+from mlops_assets.lifecycle.registry import PREVIOUS
 from mlops_assets.lifecycle.settings import Settings
+from mlops_assets.serving import feed as feeds
 from mlops_assets.serving.errors import RequestError, brief
+from mlops_assets.serving.feed import Feed, Fetched, Target, Wanted
 from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.routing import Routed, Routes
-from mlops_assets.serving.versions import Versions, Wanted
+from mlops_assets.serving.versions import Versions
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 5.0
+# Until it has started.
+FIRST_BEAT_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What should serve of one model, as the registry says.
-
-    ``registered_at`` is that of :class:`Wanted`.
-    """
-
-    registered_at: int
-    champion: int
-    canary: int | None = None
-    share: float = 0.0
-    shadow: int | None = None
-    previous: int | None = None
-
-    def versions(self, model: str) -> set[Wanted]:
-        """What is kept loaded; the former champion, too, for a rollback."""
-        numbers = (self.champion, self.canary, self.shadow, self.previous)
-        return {Wanted(model, self.registered_at, n) for n in numbers if n is not None}
 
 
 class Models:
@@ -46,12 +33,18 @@ class Models:
     Parameters
     ----------
     settings : Settings
+    folder : Path
+        Where the follower of the registry says what should serve.
     poll_seconds : float
+        How often that is looked at.
     """
 
-    def __init__(self, settings: Settings, poll_seconds: float = POLL_SECONDS):
-        self._registry = Registry(settings)
-        self._versions = Versions(self._registry)
+    def __init__(self, settings: Settings, folder: Path, poll_seconds: float = POLL_SECONDS):
+        self._folder = folder
+        self._written_at: tuple[int, int] | None = None
+        self._feed: Feed | None = None
+        self._started = time.monotonic()
+        self._versions = Versions(settings)
         self._poll_seconds = poll_seconds
         self._routes: dict[str, Routes] = {}
         self._targets: dict[str, Target] = {}
@@ -65,6 +58,7 @@ class Models:
 
     def start(self) -> None:
         """Begin to follow the registry."""
+        self._started = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
@@ -74,8 +68,13 @@ class Models:
 
     @property
     def live(self) -> bool:
-        """Whether the registry is still followed."""
-        return self._thread.is_alive()
+        """Whether the registry is still followed, even if it does not answer."""
+        silent = feeds.silent_seconds(self._folder)
+        if silent is None:
+            followed = time.monotonic() - self._started < FIRST_BEAT_SECONDS
+        else:
+            followed = silent < feeds.STALE_SECONDS
+        return followed and self._thread.is_alive()
 
     @property
     def ready(self) -> bool:
@@ -152,6 +151,8 @@ class Models:
             return problem
         if name in self._vanished:
             return "the model is no longer in the registry; its last champion serves on"
+        if not self.live:
+            return "the registry is not followed; what served last serves on"
         return self._away
 
     def _run(self) -> None:
@@ -160,61 +161,48 @@ class Models:
             self._stopping.wait(self._poll_seconds)
 
     def _poll(self) -> None:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            targets = self._read_targets()
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            if self._away is None:
-                log.warning("the registry can't be read, models serve on: %s", error)
-            self._away = f"the registry can't be read: {brief(error)}"
+        self._read()
+        if self._feed is None:
             return
-        if self._away is not None:
-            log.info("the registry can be read again")
-        self._away = None
-        for name, target in targets.items():
-            self._follow(name, target)
-        self._keep_vanished(targets.keys())
-        self._polled.set()
+        self._away = self._feed.away
+        # A feed that began with a registry which can't be read says nothing about what serves.
+        if self._away is not None and not self._feed.targets:
+            return
+        fetched = {found.wanted: found for found in self._feed.fetched}
+        complete = True
+        for name, target in self._feed.targets.items():
+            complete = self._follow(name, target, fetched) and complete
+        self._keep_vanished(self._feed.targets.keys())
+        if complete:
+            self._polled.set()
 
-    def _read_targets(self) -> dict[str, Target | None]:
-        # One query for all models: asking model by model would take longer than the poll allows.
-        found = self._registry.client.search_registered_models(max_results=1000)
-        return {model.name: self._target(model) for model in found}
+    def _read(self) -> None:
+        try:
+            written_at = feeds.written_at(self._folder)
+            if written_at not in (None, self._written_at):
+                self._feed, self._written_at = feeds.read(self._folder), written_at
+        except (OSError, msgspec.MsgspecError) as error:
+            log.error("what the follower says can't be read: %s", brief(error))
+            self._written_at = None
 
-    def _target(self, model) -> Target | None:
-        aliases = {alias: int(number) for alias, number in model.aliases.items()}
-        if CHAMPION not in aliases:
-            return None
-        canary = aliases.get(CANARY)
-        share = 0.0
-        if canary is not None:
-            version = self._registry.client.get_model_version(model.name, str(canary))
-            share = float(version.tags.get(f"mlops.{SHARE_TAG}", 0))
-        return Target(
-            registered_at=model.creation_timestamp,
-            champion=aliases[CHAMPION],
-            canary=canary,
-            share=share,
-            shadow=aliases.get(SHADOW),
-            previous=aliases.get(PREVIOUS),
-        )
-
-    def _follow(self, name: str, target: Target | None) -> None:
+    def _follow(self, name: str, target: Target | None, fetched: dict[Wanted, Fetched]) -> bool:
+        """Serve what should be served of a model; whether all that it needs had been fetched."""
         if target is None:
             self._problems.pop(name, None)
             self._targets.pop(name, None)
             if self._routes.pop(name, None) is not None:
                 log.info("%s has no champion any more and is not served", name)
             self._versions.keep(name, set())
-            return
+            return True
         if self._targets.get(name) == target and name not in self._problems:
-            return
+            return True
+        if not all(self._versions.known(w) or w in fetched for w in target.needed(name)):
+            return False
         problems: list[str] = []
-        champion = self._version(name, target, target.champion, problems)
-        canary = self._version(name, target, target.canary, problems)
-        shadow = self._version(name, target, target.shadow, problems)
+        champion, canary, shadow = (
+            self._version(name, target, number, fetched, problems)
+            for number in (target.champion, target.canary, target.shadow)
+        )
         if champion is not None:
             routes = Routes(champion, canary, target.share, shadow)
             if routes != self._routes.get(name):
@@ -222,20 +210,28 @@ class Models:
             self._routes[name] = routes
         if problems:
             self._problems[name] = problems[0]
-            return
+            return True
         self._problems.pop(name, None)
         self._targets[name] = target
-        self._versions.keep(name, target.versions(name))
+        self._versions.keep(name, set(target.kept(name)))
+        return True
 
     def _version(
-        self, name: str, target: Target, number: int | None, problems: list[str]
+        self,
+        name: str,
+        target: Target,
+        number: int | None,
+        fetched: dict[Wanted, Fetched],
+        problems: list[str],
     ) -> ServedModel | None:
         """A version that is loaded or can be; else None, with the reason among the problems."""
         if number is None:
             return None
         serves = self._routes.get(name)
+        wanted = Wanted(name, target.registered_at, number)
         found, problem = self._versions.get(
-            Wanted(name, target.registered_at, number),
+            wanted,
+            fetched.get(wanted),
             serves.champion.version.number if serves else None,
         )
         if problem is not None:

@@ -23,6 +23,7 @@ from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.wire import Protocol
+from mlops_assets_tests.follower import FollowerThread
 
 POLL_SECONDS = 0.1
 RECOMMENDER = "mlops_assets_tests.serving.recommender.Alphabet"
@@ -139,7 +140,8 @@ def answers_health(client: httpx.Client, path: str) -> bool:
 @contextlib.contextmanager
 def running(settings: Settings, **others):
     """The server in a thread of this process; gives a client of it."""
-    application = build_app(settings, POLL_SECONDS, **others)
+    following = FollowerThread(settings, POLL_SECONDS)
+    application = build_app(settings, POLL_SECONDS, following=following, **others)
     server = uvicorn.Server(
         uvicorn.Config(application, log_config=None, access_log=False, http=Protocol, ws="none")
     )
