@@ -1,17 +1,21 @@
 """What Prometheus scrapes; what a request touches is bound before the first request."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from mlops_assets.serving.models import Models
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
+# Set by who starts several workers: where each of them counts.
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -65,8 +69,9 @@ class Metrics:
         self.labels = Counter(
             "mlops_feedback_labels", "Labels that were taken", ("model",), registry=registry
         )
-        self.in_flight = Gauge("mlops_in_flight", "Requests under way", registry=registry)
-        registry.register(_Served(models))
+        self.in_flight = InFlight()
+        self._served = CollectorRegistry()
+        self._served.register(_Served(models, self.in_flight))
 
     def of(self, model: str, version: int, variant: str) -> VersionMetrics:
         """What a version's requests touch."""
@@ -84,12 +89,29 @@ class Metrics:
 
     def render(self) -> bytes:
         """The page Prometheus reads."""
-        return generate_latest(self._registry)
+        counts = self._registry
+        if MULTIPROC_DIR in os.environ:
+            counts = CollectorRegistry()
+            MultiProcessCollector(counts)
+        return generate_latest(counts) + generate_latest(self._served)
+
+
+class InFlight:
+    """How many requests are under way: asked when scraped."""
+
+    def __init__(self) -> None:
+        self.count: Callable[[], float] = lambda: 0
+
+    def set_function(self, count: Callable[[], float]) -> None:
+        """Say who counts."""
+        self.count = count
 
 
 class _Served(Collector):
-    def __init__(self, models: Models):
-        self._models = models
+    """What is so now; of several workers, of the one that is asked."""
+
+    def __init__(self, models: Models, in_flight: InFlight):
+        self._models, self._in_flight = models, in_flight
 
     def collect(self) -> Iterator[Any]:
         """Read when scraped: loading happens in a thread that knows no metrics."""
@@ -102,9 +124,13 @@ class _Served(Collector):
             for model, count in sorted(counts.copy().items()):
                 family.add_metric([model], count)
             yield family
-        ready = GaugeMetricFamily("mlops_ready", "1 once champions are loaded")
-        ready.add_metric([], float(self._models.ready))
-        yield ready
+        for name, text, value in (
+            ("mlops_in_flight", "Requests under way", self._in_flight.count()),
+            ("mlops_ready", "1 once champions are loaded", self._models.ready),
+            ("mlops_registry_followed", "0 once the registry is followed no more",
+             self._models.live),
+        ):  # fmt: skip
+            yield GaugeMetricFamily(name, text, value=float(value))
         served = GaugeMetricFamily("mlops_served", "1 for what serves", labels=["model", "version"])
         for version in (model.version for model in self._models.served()):
             served.add_metric([version.model, str(version.number)], 1)
