@@ -9,6 +9,7 @@ from pathlib import Path
 from mlops_assets.commands import (
     backfill,
     compact,
+    conclude,
     feedback,
     import_pickle,
     key,
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         key,
         status,
         undo,
+        conclude,
         backfill,
         feedback,
         compact,

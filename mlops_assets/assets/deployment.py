@@ -93,13 +93,13 @@ def _let_in(
     # A first model has nobody to be compared with, and one that serves already nowhere to go.
     if not strategy.watched or champion in (None, report.verdict.challenger_version):
         return promote(platform.registry, platform.journal, report, **bound)
-    share = policy.steps[0] / 100 if strategy.stepwise else 0.0
     begin(
         platform.registry,
         platform.journal,
         report,
         strategy=strategy.name,
-        share=share,
+        share=strategy.first_share(policy),
+        names=strategy.names(policy),
         **bound,
     )
     return last_step(platform.journal, spec.name)

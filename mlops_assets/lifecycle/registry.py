@@ -20,7 +20,7 @@ from mlops_assets.lifecycle.settings import Settings, is_database
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CANARY, SHADOW = "canary", "shadow"
 TAG = "mlops."
-SHARE_TAG = "share"
+SHARE_TAG, NAMES_TAG = "share", "names"
 SIGNATURE, EVIDENCE = "signature", "evidence"
 
 

@@ -91,6 +91,8 @@ class Endpoints:
         """Follow the registry while the server runs."""
         for worker in (self._models, *self._workers):
             worker.start()
+        # Before a socket that other workers answer at is listened to.
+        await run_in_threadpool(self._models.settle)
         yield
         for worker in (self._models, *self._workers):
             await run_in_threadpool(worker.stop)

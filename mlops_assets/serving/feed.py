@@ -29,13 +29,15 @@ class Wanted(NamedTuple):
 class Target(msgspec.Struct, frozen=True):
     """What should serve of one model, as the registry says.
 
-    ``registered_at`` is that of :class:`Wanted`.
+    ``registered_at`` is that of :class:`Wanted`; ``names`` are what champion and canary are called
+    in the prediction log, where it is not by role.
     """
 
     registered_at: int
     champion: int
     canary: int | None = None
     share: float = 0.0
+    names: tuple[str, str] | None = None
     shadow: int | None = None
     previous: int | None = None
 

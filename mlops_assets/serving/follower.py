@@ -18,7 +18,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, SHARE_TAG, Registry
+from mlops_assets.lifecycle.registry import (
+    CANARY,
+    CHAMPION,
+    NAMES_TAG,
+    PREVIOUS,
+    SHADOW,
+    SHARE_TAG,
+    Registry,
+)
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving import feed as feeds
 from mlops_assets.serving.errors import brief
@@ -98,15 +106,17 @@ class Follower:
         if CHAMPION not in aliases:
             return None
         canary = aliases.get(CANARY)
-        share = 0.0
+        share, names = 0.0, None
         if canary is not None:
             version = self._registry.client.get_model_version(model.name, str(canary))
             share = float(version.tags.get(f"mlops.{SHARE_TAG}", 0))
+            names = _pair(version.tags.get(f"mlops.{NAMES_TAG}"))
         return Target(
             registered_at=model.creation_timestamp,
             champion=aliases[CHAMPION],
             canary=canary,
             share=share,
+            names=names,
             shadow=aliases.get(SHADOW),
             previous=aliases.get(PREVIOUS),
         )
@@ -144,6 +154,14 @@ class Follower:
         for path, since in self._unwanted.items():
             if now - since > KEPT_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _pair(tag: str | None) -> tuple[str, str] | None:
+    match (tag or "").split(","):
+        case [champion, canary] if champion and canary:
+            return champion, canary
+        case _:
+            return None
 
 
 def main() -> None:

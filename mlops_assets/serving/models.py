@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlops_assets.lifecycle.registry import PREVIOUS
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving import feed as feeds
 from mlops_assets.serving.errors import RequestError, brief
@@ -18,6 +18,7 @@ from mlops_assets.serving.versions import Versions
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 5.0
+SETTLE_SECONDS = 30.0
 # Until it has started.
 FIRST_BEAT_SECONDS = 60.0
 
@@ -60,6 +61,15 @@ class Models:
         """Begin to follow the registry."""
         self._started = time.monotonic()
         self._thread.start()
+
+    def settle(self) -> None:
+        """Wait until what is known to serve is loaded, where a follower runs already.
+
+        Nothing is waited for where it has just been started: a server of which the registry is
+        away has to say so.
+        """
+        if feeds.written_at(self._folder) is not None:
+            self._polled.wait(SETTLE_SECONDS)
 
     def stop(self) -> None:
         """Stop following; a registry that does not answer is not waited for."""
@@ -204,7 +214,8 @@ class Models:
             for number in (target.champion, target.canary, target.shadow)
         )
         if champion is not None:
-            routes = Routes(champion, canary, target.share, shadow)
+            names = target.names or (CHAMPION, CANARY)
+            routes = Routes(champion, canary, target.share, shadow, names)
             if routes != self._routes.get(name):
                 log.info("%s: %s", name, routes)
             self._routes[name] = routes

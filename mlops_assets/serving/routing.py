@@ -30,12 +30,15 @@ class Routes:
         Of the units, those that the canary answers.
     shadow : ServedModel or None
         Asked about everything, answers nobody.
+    names : tuple of str
+        What the prediction log calls champion and canary.
     """
 
     champion: ServedModel
     canary: ServedModel | None = None
     share: float = 0.0
     shadow: ServedModel | None = None
+    names: tuple[str, str] = (CHAMPION, CANARY)
 
     def route(self, unit: str | None) -> Routed:
         """Who answers a unit: the same version each time, until the share changes.
@@ -45,12 +48,13 @@ class Routes:
         not say which unit it is goes by chance.
         """
         if self.canary is None or self._bucket(unit) >= self.share:
-            return Routed(self.champion, CHAMPION)
-        return Routed(self.canary, CANARY)
+            return Routed(self.champion, self.names[0])
+        return Routed(self.canary, self.names[1])
 
     def roles(self) -> dict[str, ServedModel]:
         """The versions by their role."""
-        found = {CHAMPION: self.champion, CANARY: self.canary, SHADOW: self.shadow}
+        champion, canary = self.names
+        found = {champion: self.champion, canary: self.canary, SHADOW: self.shadow}
         return {variant: model for variant, model in found.items() if model is not None}
 
     def _bucket(self, unit: str | None) -> float:
