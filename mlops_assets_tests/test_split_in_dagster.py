@@ -17,7 +17,7 @@ from mlops_assets_tests.test_rollout_in_dagster import ask, follows, serves, sho
 
 SPLIT = {
     "strategy": "ab",
-    "split": {"plain": 50, "bold": 50},
+    "split": {"control": 50, "treatment": 50},
     "guardrails": {"error_rate": 2.0},
     "min_requests": 60,
     "min_duration": "0s",
@@ -46,10 +46,11 @@ def test_a_split_is_served_by_names_and_concluded_by_a_person(compared, capsys):
     follows(compared, 0.5)
     units = range(200)
     first, again = ask(compared, units), ask(compared, units)
-    assert first == again and 60 < first < 140
+    assert first == again
+    assert 60 < first < 140
     log = PredictionLog(compared.settings.prediction_log).read("shop").records
     named = {(r.variant, r.version) for r in log if r.variant in SPLIT["split"]}
-    assert named == {("plain", 1), ("bold", 2)}
+    assert named == {("control", 1), ("treatment", 2)}
     state = compared.stored("deployment", week(3))
     assert (state.strategy, state.share, state.champion, state.version) == ("ab", 0.5, 1, 2)
 
@@ -60,12 +61,12 @@ def test_a_split_is_served_by_names_and_concluded_by_a_person(compared, capsys):
     assert "no kpi is declared" in seen["reason"]
 
     assert cli.main(["conclude", "shop", "other", "--why", "x"]) == 1
-    assert "compares plain and bold" in capsys.readouterr().err
-    assert cli.main(["conclude", "shop", "bold", "--why", "people like it"]) == 0
+    assert "compares control and treatment" in capsys.readouterr().err
+    assert cli.main(["conclude", "shop", "treatment", "--why", "people like it"]) == 0
     assert serves(compared) == {CHAMPION: 2, PREVIOUS: 1}
     last = compared.journal.entries("shop")[-1]
     assert (last.action, last.why) == ("promote", "people like it")
-    assert cli.main(["conclude", "shop", "bold", "--why", "again"]) == 1
+    assert cli.main(["conclude", "shop", "treatment", "--why", "again"]) == 1
 
 
 def traffic(gain, units=6000, seed=0):
@@ -86,7 +87,7 @@ def traffic(gain, units=6000, seed=0):
             key={},
             answer={"prediction": 1.0},
             latency_ms=1.0,
-            variant=("plain", "bold")[second],
+            variant=("control", "treatment")[second],
             status=200,
         )
         records.append(made)
@@ -97,7 +98,7 @@ def traffic(gain, units=6000, seed=0):
         canary=2,
         champion=1,
         values=values,
-        names=("plain", "bold"),
+        names=("control", "treatment"),
     )
 
 

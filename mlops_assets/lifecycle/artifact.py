@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.lifecycle.archive import check_archive
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.partials import check_partials
 from mlops_assets.lifecycle.reachable import reachable
 from mlops_assets.lifecycle.svm_bounds import check_vectors
 from mlops_assets.lifecycle.tree_bounds import check_trees
@@ -47,6 +48,8 @@ UNREADABLE = (
 TRUSTED_TYPES = (
     "mlops_assets.defs.recommendations.estimator.Ease",
     "mlops_assets.defs.recommendations.estimator.Popularity",
+    # Of HistGradientBoosting with categories; `check_partials` sees that it is nothing else.
+    "functools.partial",
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -70,6 +73,7 @@ TRUSTED_TYPES = (
     "sklearn._loss._loss.CyHalfMultinomialLoss",
     "sklearn._loss._loss.CyHalfPoissonLoss",
     "sklearn._loss._loss.CyHalfSquaredError",
+    "sklearn.utils.validation.check_array",
 )
 
 
@@ -103,7 +107,20 @@ def write_version(
     output: Any,
     trusted: tuple[str, ...] = (),
 ) -> str:
-    """Save an estimator as an MLflow model with a skops file; return the digest of the folder.
+    """:func:`write_files` of a version that has no more files; return the digest of the folder."""
+    write_files(folder, estimator, serving, example, output, trusted)
+    return folder_digest(folder)
+
+
+def write_files(
+    folder: Path,
+    estimator: Any,
+    serving: Serving,
+    example: "pd.DataFrame",
+    output: Any,
+    trusted: tuple[str, ...] = (),
+) -> None:
+    """Save an estimator as an MLflow model with a skops file.
 
     Parameters
     ----------
@@ -138,7 +155,6 @@ def write_version(
     )
     (folder / SERVING_FILE).write_text(serving.model_dump_json(indent=2), "utf-8")
     example.to_parquet(folder / EXAMPLE_FILE, index=False)
-    return folder_digest(folder)
 
 
 def check_types(estimator: Any, allowed: list[str]) -> None:
@@ -267,6 +283,7 @@ def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
         if not refused:
             estimator = skops.io.load(file, trusted=sorted(allowed))
             held = list(reachable(estimator))
+            check_partials(held)
             check_trees(held)
             check_vectors(held)
             return estimator

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle import training
-from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_version
+from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
 from mlops_assets.lifecycle.evaluation import Candidate
 from mlops_assets.lifecycle.fingerprint import environment_digest, row_hashes
 from mlops_assets.lifecycle.registry import EVIDENCE, Registry, Version
@@ -75,10 +75,10 @@ def record(
     _log(client, run_id, facts)
     with TemporaryDirectory(prefix="mlops-record-") as name:
         folder = Path(name)
-        facts["digest"] = _write(registry, spec, data, estimator, folder / "model")
+        _write(registry, spec, data, estimator, folder / "model")
         if spec.serving.packed:
             facts["packed"] = _pack(registry, data, folder / "model")
-            facts["digest"] = folder_digest(folder / "model")
+        facts["digest"] = folder_digest(folder / "model")
         logged = client.create_logged_model(
             run.info.experiment_id, name=spec.name, source_run_id=run_id, model_type="sklearn"
         )
@@ -131,7 +131,7 @@ def _log(client, run_id: str, facts: dict[str, Any]) -> None:
 
 def _write(
     registry: Registry, spec: ModelSpec, data: TrainingData, estimator: Any, folder: Path
-) -> str:
+) -> None:
     task = spec.task_type
     names = task.features(data.seen, spec.columns)
     example = data.seen[names].head(training.EXAMPLE_ROWS)
@@ -144,9 +144,7 @@ def _write(
         key=spec.columns.key,
     )
     output = task.scores(estimator, example)
-    return write_version(
-        folder, estimator, serving, example, output, registry.settings.trusted_types
-    )
+    write_files(folder, estimator, serving, example, output, registry.settings.trusted_types)
 
 
 def _pack(registry: Registry, data: TrainingData, folder: Path) -> str:

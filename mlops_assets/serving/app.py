@@ -52,6 +52,7 @@ def build_app(
     writer = ServerLog(settings, options)
     labels = FeedbackLog(settings.prediction_log, durability=options.durability)
     metrics = Metrics(models)
+    metrics.count_lost(writer.failures)
     shadow = Shadow(models, writer, metrics)
     workers = (following, shadow)
     endpoints = Endpoints(models, (writer.log, labels), metrics, options, Labels(labels), workers)

@@ -208,6 +208,8 @@ class Application:
         else:
             if key is not None:
                 check_scope(key, "predict", address.model)
+                if _PROBE in exchange.headers:
+                    check_scope(key, "probe")
             await self._predict(exchange, address, receive)
 
     async def _predict(self, exchange: Exchange, address: Address, receive: Any) -> None:

@@ -70,6 +70,7 @@ class Metrics:
             "mlops_feedback_labels", "Labels that were taken", ("model",), registry=registry
         )
         self.in_flight = InFlight()
+        self._models = models
         self._served = CollectorRegistry()
         self._served.register(_Served(models, self.in_flight))
 
@@ -87,6 +88,10 @@ class Metrics:
         """Count a request that got no prediction; empty names where no version was reached."""
         self._requests.labels(model, version, variant, status).inc()
 
+    def count_lost(self, failures: Callable[[str], Any]) -> None:
+        """Tell at each scrape how many answers of each model left without a record of them."""
+        self._served.register(_Lost(self._models, failures))
+
     def render(self) -> bytes:
         """The page Prometheus reads."""
         counts = self._registry
@@ -94,6 +99,19 @@ class Metrics:
             counts = CollectorRegistry()
             MultiProcessCollector(counts)
         return generate_latest(counts) + generate_latest(self._served)
+
+
+class _Lost(Collector):
+    def __init__(self, models: Models, failures: Callable[[str], Any]):
+        self._models, self._failures = models, failures
+
+    def collect(self) -> Iterator[Any]:
+        """Of what serves; a model that never lost an answer says 0."""
+        text = "Answers that left though the prediction log could not be written"
+        family = CounterMetricFamily("mlops_unlogged_answers", text, labels=["model"])
+        for name in (model.version.model for model in self._models.served()):
+            family.add_metric([name], self._failures(name).lost)
+        yield family
 
 
 class InFlight:

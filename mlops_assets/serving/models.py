@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving import feed as feeds
 from mlops_assets.serving.errors import RequestError, brief
 from mlops_assets.serving.feed import Feed, Fetched, Target, Wanted
 from mlops_assets.serving.loading import ServedModel
-from mlops_assets.serving.routing import Routed, Routes
+from mlops_assets.serving.routing import PINNED, Routed, Routes
 from mlops_assets.serving.versions import Versions
 
 POLL_SECONDS = 0.5
@@ -139,14 +139,14 @@ class Models:
             404 naming what is served; else as :meth:`routes` does.
         """
         roles = self.routes(name).roles()
-        for variant, model in roles.items():
+        for model in roles.values():
             if number == str(model.version.number):
-                return Routed(model, variant)
+                return Routed(model, PINNED)
         target = self._targets.get(name)
         if target is not None and number.isdecimal():
             former = self._versions.known(Wanted(name, target.registered_at, int(number)))
             if former is not None:
-                return Routed(former, PREVIOUS)
+                return Routed(former, PINNED)
         served = ", ".join(str(model.version.number) for model in roles.values())
         raise RequestError(404, f"version {number[:20]!r} of {name} is not served; {served} is")
 

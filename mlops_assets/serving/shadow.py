@@ -6,7 +6,7 @@ import time
 from collections import deque
 from datetime import UTC, datetime
 
-from mlops_assets.lifecycle.registry import CHAMPION, SHADOW
+from mlops_assets.lifecycle.registry import SHADOW
 from mlops_assets.serving.answers import first_not_finite
 from mlops_assets.serving.errors import brief
 from mlops_assets.serving.loading import ServedModel
@@ -57,8 +57,9 @@ class Shadow:
         """Remember what was asked, where a shadow should see it; called on the event loop."""
         name = routed.model.version.model
         shadow = self._models.shadow(name)
-        # The platform's own questions are not traffic.
-        if shadow is None or routed.variant != CHAMPION:
+        # The platform's own questions are not traffic, and who asks a version by its number
+        # would not be answered by this one either.
+        if shadow is None or routed.variant != self._models.routes(name).names[0]:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._metrics.shadow_dropped.labels(name).inc()
