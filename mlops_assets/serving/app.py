@@ -1,14 +1,9 @@
 """The REST interface, put together."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-
 from mlops_assets.lifecycle.ground_truth import FeedbackLog
-from mlops_assets.lifecycle.label import Label
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.policy import LogPolicy, PolicedLog
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.serving import feedback
 from mlops_assets.serving.application import Application
 from mlops_assets.serving.endpoints import Endpoints
 from mlops_assets.serving.following import FollowerProcess, Following
@@ -18,8 +13,6 @@ from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import POLL_SECONDS, Models
 from mlops_assets.serving.options import Options
 from mlops_assets.serving.shadow import Shadow
-
-SOURCE = "REST API"
 
 
 def build_app(
@@ -55,7 +48,7 @@ def build_app(
     metrics.count_lost(writer.failures)
     shadow = Shadow(models, writer, metrics)
     workers = (following, shadow)
-    endpoints = Endpoints(models, (writer.log, labels), metrics, options, Labels(labels), workers)
+    endpoints = Endpoints(models, (writer.log, labels), metrics, options, labels, workers)
     return Application(models, writer, options, Gate(keys), metrics, endpoints, shadow.after_answer)
 
 
@@ -73,35 +66,4 @@ class ServerLog(PolicedLog):
         super().__init__(
             PredictionLog(settings.prediction_log, durability=options.durability),
             dict.fromkeys(options.answer_unlogged, LogPolicy("open")),
-        )
-
-
-class Labels:
-    """Ground truth that clients send, into its log.
-
-    Parameters
-    ----------
-    log : FeedbackLog
-    """
-
-    def __init__(self, log: FeedbackLog):
-        self._log = log
-
-    def __call__(self, model: str, labels: Sequence[feedback.Label]) -> None:
-        """Store the labels of a model; OSError when they could not be."""
-        now = datetime.now(UTC)
-        self._log.append(
-            [
-                Label(
-                    model=model,
-                    value=(given.label,) if isinstance(given.label, str) else given.label,
-                    logged_at=now,
-                    prediction_id=given.prediction_id,
-                    unit=given.unit,
-                    at=given.at,
-                    observed_at=given.known_at,
-                    source=SOURCE,
-                )
-                for given in labels
-            ]
         )

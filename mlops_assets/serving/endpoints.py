@@ -173,9 +173,9 @@ class Endpoints:
         task = self._models.get(name).serving.task
         headers = dict(request.scope["headers"])
         body = await read_body(request.receive, headers, self._patience)
-        labels = await run_in_threadpool(read_labels, task, body)
+        labels = await run_in_threadpool(read_labels, name, task, body)
         try:
-            await run_in_threadpool(self._feedback, name, labels)
+            await run_in_threadpool(self._feedback.append, labels)
         except OSError as error:
             raise RequestError(503, "the labels could not be stored") from error
         self._metrics.labels.labels(name).inc(len(labels))
