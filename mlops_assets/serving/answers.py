@@ -3,9 +3,14 @@
 from math import isfinite
 from typing import Any
 
+import msgspec
+
 
 def first_not_finite(answers: list[dict[str, Any]]) -> int | None:
     """The first row whose answer has a NaN or an infinity, which JSON has no value for."""
+    # msgspec makes null of them, and looks a hundred times faster than we do.
+    if b"null" not in msgspec.json.encode(answers):
+        return None
     for row, answer in enumerate(answers):
         for value in answer.values():
             if isinstance(value, float):

@@ -1,5 +1,7 @@
 """The REST interface, put together."""
 
+from pathlib import Path
+
 from mlops_assets.lifecycle.ground_truth import FeedbackLog
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.policy import LogPolicy, PolicedLog
@@ -12,6 +14,7 @@ from mlops_assets.serving.keys import Keys
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import POLL_SECONDS, Models
 from mlops_assets.serving.options import Options
+from mlops_assets.serving.predictions import Predictions
 from mlops_assets.serving.shadow import Shadow
 
 
@@ -20,6 +23,7 @@ def build_app(
     poll_seconds: float = POLL_SECONDS,
     options: Options | None = None,
     following: Following | None = None,
+    counts: Path | None = None,
 ) -> Application:
     """The server as an ASGI application.
 
@@ -32,6 +36,8 @@ def build_app(
         None reads them from the environment.
     following : Following or None
         Who follows the registry; None starts a process that does.
+    counts : Path or None
+        Folder where several servers of one address tell each other what they have counted.
 
     Raises
     ------
@@ -47,9 +53,13 @@ def build_app(
     metrics = Metrics(models)
     metrics.count_lost(writer.failures)
     shadow = Shadow(models, writer, metrics)
-    workers = (following, shadow)
+    shared = () if counts is None else (metrics.share(counts),)
+    workers = (following, shadow, *shared)
     endpoints = Endpoints(models, (writer.log, labels), metrics, options, labels, workers)
-    return Application(models, writer, options, Gate(keys), metrics, endpoints, shadow.after_answer)
+    predictions = Predictions(
+        models, writer, Gate(keys), metrics, options.in_flight, shadow.after_answer
+    )
+    return Application(predictions, endpoints, options.seconds)
 
 
 class ServerLog(PolicedLog):

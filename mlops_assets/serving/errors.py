@@ -1,9 +1,11 @@
 """A request the server refuses."""
 
+from collections.abc import Mapping
+
 _HEADERS = {
-    401: (("www-authenticate", "Bearer"),),
-    405: (("allow", "POST"),),
-    503: (("retry-after", "1"),),
+    401: {"www-authenticate": "Bearer"},
+    405: {"allow": "POST"},
+    503: {"retry-after": "1"},
 }
 
 
@@ -16,17 +18,15 @@ class RequestError(Exception):
         HTTP status of the reply; a 503 asks the client to come again in a second.
     message : str
         What is wrong and where; holds nothing the client may not see.
+    headers : mapping of str to str or None
+        Of the reply; None for what its status asks for.
     """
 
-    def __init__(self, status: int, message: str):
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
         super().__init__(message)
         self.status = status
         self.message = message
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """What the reply's status asks for in its headers."""
-        return _HEADERS.get(self.status, ())
+        self.headers = _HEADERS.get(status, {}) if headers is None else headers
 
 
 def brief(error: Exception) -> str:

@@ -122,8 +122,9 @@ def read_values(request: InferenceRequest, tail: memoryview) -> list[Values]:
 
 
 def _binary_size(tensor: InputTensor) -> int | None:
-    parameters = tensor.parameters or {}
-    size = parameters.get("binary_data_size")
+    if not tensor.parameters:
+        return None
+    size = tensor.parameters.get("binary_data_size")
     if size is None:
         return None
     where = f"input {shown(tensor.name)}"

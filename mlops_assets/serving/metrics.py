@@ -1,21 +1,19 @@
 """What Prometheus scrapes; what a request touches is bound before the first request."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from mlops_assets.serving.counts import SharedCounts
 from mlops_assets.serving.models import Models
+from mlops_assets.serving.tally import ROLE, Traffic
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
-# Set by who starts several workers: where each of them counts.
-MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -23,8 +21,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class VersionMetrics:
     """The metrics of one version in one role."""
 
-    answered: Any
-    seconds: Any
+    answered: Callable[[float], None]
     batch_rows: Any
     log_failures: Any
     refusals: Any
@@ -41,15 +38,8 @@ class Metrics:
 
     def __init__(self, models: Models):
         self._registry = registry = CollectorRegistry()
-        role = ("model", "version", "variant")
-        self._requests = Counter(
-            "mlops_requests", "Requests by the status of their reply", (*role, "status"),
-            registry=registry,
-        )  # fmt: skip
-        self._seconds = Histogram(
-            "mlops_request_seconds", "From a request's arrival to its reply", role,
-            buckets=SECONDS, registry=registry,
-        )  # fmt: skip
+        self._traffic = Traffic()
+        registry.register(self._traffic)
         self._batch = Histogram(
             "mlops_batch_rows", "Rows that were scored at once", ("model", "version"),
             buckets=ROWS, registry=registry,
@@ -60,7 +50,7 @@ class Metrics:
         )  # fmt: skip
         self._refusals = Counter(
             "mlops_model_refusals", "Requests that passed every check and the model can't score",
-            role, registry=registry,
+            ROLE, registry=registry,
         )  # fmt: skip
         self.shadow_dropped = Counter(
             "mlops_shadow_dropped", "Requests that a shadow which fell behind did not see",
@@ -71,14 +61,15 @@ class Metrics:
         )
         self.in_flight = InFlight()
         self._models = models
-        self._served = CollectorRegistry()
-        self._served.register(_Served(models, self.in_flight))
+        registry.register(_Loads(models))
+        self._present = CollectorRegistry()
+        self._present.register(_Present(models, self.in_flight))
+        self.shared: SharedCounts | None = None
 
     def of(self, model: str, version: int, variant: str) -> VersionMetrics:
         """What a version's requests touch."""
         return VersionMetrics(
-            answered=self._requests.labels(model, version, variant, 200),
-            seconds=self._seconds.labels(model, version, variant),
+            answered=self._traffic.answered(model, version, variant).observe,
             batch_rows=self._batch.labels(model, version),
             log_failures=self._log_failures.labels(model),
             refusals=self._refusals.labels(model, version, variant),
@@ -86,19 +77,24 @@ class Metrics:
 
     def refused(self, model: str, version: str, variant: str, status: int) -> None:
         """Count a request that got no prediction; empty names where no version was reached."""
-        self._requests.labels(model, version, variant, status).inc()
+        self._traffic.refused(model, version, variant, status)
 
     def count_lost(self, failures: Callable[[str], Any]) -> None:
         """Tell at each scrape how many answers of each model left without a record of them."""
-        self._served.register(_Lost(self._models, failures))
+        self._registry.register(_Lost(self._models, failures))
 
     def render(self) -> bytes:
-        """The page Prometheus reads."""
-        counts = self._registry
-        if MULTIPROC_DIR in os.environ:
-            counts = CollectorRegistry()
-            MultiProcessCollector(counts)
-        return generate_latest(counts) + generate_latest(self._served)
+        """The page Prometheus reads; of several workers, the counts are those of all."""
+        counts = self.shared.total() if self.shared else self._counts()
+        return counts + generate_latest(self._present)
+
+    def share(self, folder: Path) -> SharedCounts:
+        """Add the counts of other workers, which share theirs in the same folder, to ours."""
+        self.shared = SharedCounts(folder, self._counts)
+        return self.shared
+
+    def _counts(self) -> bytes:
+        return generate_latest(self._registry)
 
 
 class _Lost(Collector):
@@ -125,11 +121,9 @@ class InFlight:
         self.count = count
 
 
-class _Served(Collector):
-    """What is so now; of several workers, of the one that is asked."""
-
-    def __init__(self, models: Models, in_flight: InFlight):
-        self._models, self._in_flight = models, in_flight
+class _Loads(Collector):
+    def __init__(self, models: Models):
+        self._models = models
 
     def collect(self) -> Iterator[Any]:
         """Read when scraped: loading happens in a thread that knows no metrics."""
@@ -142,6 +136,16 @@ class _Served(Collector):
             for model, count in sorted(counts.copy().items()):
                 family.add_metric([model], count)
             yield family
+
+
+class _Present(Collector):
+    """What is so now; of several workers, of the one that is asked."""
+
+    def __init__(self, models: Models, in_flight: InFlight):
+        self._models, self._in_flight = models, in_flight
+
+    def collect(self) -> Iterator[Any]:
+        """Read when scraped."""
         for name, text, value in (
             ("mlops_in_flight", "Requests under way", self._in_flight.count()),
             ("mlops_ready", "1 once champions are loaded", self._models.ready),

@@ -117,10 +117,14 @@ class Models:
         """The champion of a model; raises as :meth:`routes` does."""
         return self.routes(name).champion
 
-    def shadow(self, name: str) -> ServedModel | None:
-        """The version that is asked about everything beside the champion, if there is one."""
-        routes = self._routes.get(name)
-        return routes.shadow if routes else None
+    def shadow_of(self, routed: Routed) -> ServedModel | None:
+        """The version that is asked what the champion was asked, if there is one.
+
+        The platform's own questions are not traffic, and who asks a version by its number would
+        not be answered by another one.
+        """
+        routes = self._routes.get(routed.model.version.model)
+        return routes.shadow if routes and routed.variant == routes.names[0] else None
 
     def loaded(self) -> set[int]:
         """The identities of the versions that may still be asked."""

@@ -1,6 +1,6 @@
 """What a client sends: JSON records, checked field by field, as the frame an estimator expects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +53,8 @@ class RecordReader:
         self.serving = serving
         self.names = [feature.name for feature in serving.features]
         self.extras = extras(serving)
+        named = {serving.unit, *serving.key} - {None}
+        self._plain = not self.extras and not named
         checks: dict[str, Check] = dict.fromkeys(serving.key, identifier)
         if serving.unit is not None:
             checks[serving.unit] = identifier
@@ -98,7 +100,7 @@ class RecordReader:
         """
         return [self._row(number, record) for number, record in enumerate(records)]
 
-    def row(self, number: int, values: tuple) -> Row:
+    def row(self, number: int, values: Sequence[Any]) -> Row:
         """A record whose values are checked but for its time: features, then ``extras``.
 
         Raises
@@ -108,6 +110,8 @@ class RecordReader:
         """
         serving, names = self.serving, self.names
         features = dict(zip(names, values, strict=False))
+        if self._plain:
+            return Row(features, None, None, {})
         if not self.extras:
             unit = str(features[serving.unit]) if serving.unit in features else None
             return Row(features, unit, None, {n: features[n] for n in serving.key})

@@ -3,6 +3,7 @@
 import random
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW
 from mlops_assets.serving.loading import ServedModel
@@ -50,8 +51,13 @@ class Routes:
         not say which unit it is goes by chance.
         """
         if self.canary is None or self._bucket(unit) >= self.share:
-            return Routed(self.champion, self.names[0])
+            return self.to_champion
         return Routed(self.canary, self.names[1])
+
+    @cached_property
+    def to_champion(self) -> Routed:
+        """The champion, in its role."""
+        return Routed(self.champion, self.names[0])
 
     def roles(self) -> dict[str, ServedModel]:
         """The versions by their role."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -42,10 +42,13 @@ class Writer(Protocol):
         """Write the records of one flush; OSError when no answer may leave without them."""
 
 
+Outcome = Answered | Exception
+
+
 class _Asked(NamedTuple):
     rows: list[Row]
     arrived: float
-    future: "asyncio.Future[Answered]"
+    done: Callable[[Outcome], None]
 
 
 class Scorer:
@@ -78,28 +81,23 @@ class Scorer:
         """Whether the model answers in a fraction of a tick."""
         return self._seconds <= LIGHT_SECONDS
 
-    def submit(self, rows: list[Row], arrived: float) -> "asyncio.Future[Answered]":
-        """Answer rows soon; when the future is done, every answer in it is in the log.
+    def submit(self, rows: list[Row], arrived: float, done: Callable[[Outcome], None]) -> None:
+        """Answer rows soon.
 
         Parameters
         ----------
         rows : list of Row
         arrived : float
             When the request arrived, by ``time.perf_counter``.
-
-        Returns
-        -------
-        Future
-            Fails with RequestError: 503 when the log can't be written, 422 when the model
-            can't score the values; or with whatever else the estimator raised.
+        done : callable
+            Called on the event loop, and must not raise. With `Answered`, every answer in it is in
+            the log; else with a RequestError (503 when the log can't be written, 422 when the model
+            can't score the values) or whatever else the estimator raised.
         """
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        self._waiting.append(_Asked(rows, arrived, future))
+        self._waiting.append(_Asked(rows, arrived, done))
         if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._flush)
-        return future
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         asked = self._take()
@@ -126,17 +124,11 @@ class Scorer:
             rows += len(taken[-1].rows)
         return taken
 
-    def _settle(self, asked: list[_Asked], outcomes: list[Answered | Exception]) -> None:
+    def _settle(self, asked: list[_Asked], outcomes: list[Outcome]) -> None:
         for request, outcome in zip(asked, outcomes, strict=True):
-            # A request that took too long was given up on.
-            if request.future.done():
-                continue
-            if isinstance(outcome, Exception):
-                request.future.set_exception(outcome)
-            else:
-                request.future.set_result(outcome)
+            request.done(outcome)
 
-    def _timed(self, asked: list[_Asked]) -> list[Answered | Exception]:
+    def _timed(self, asked: list[_Asked]) -> list[Outcome]:
         started = time.perf_counter()
         outcomes = self._outcomes(asked)
         took = time.perf_counter() - started
@@ -145,7 +137,7 @@ class Scorer:
         self._seconds = min(took, _MEMORY * known + (1 - _MEMORY) * took)
         return outcomes
 
-    def _outcomes(self, asked: list[_Asked]) -> list[Answered | Exception]:
+    def _outcomes(self, asked: list[_Asked]) -> list[Outcome]:
         try:
             return list(self._answered(asked))
         except _Unlogged as error:
@@ -163,13 +155,13 @@ class Scorer:
             answers = self._scored([row for request in asked for row in request.rows])
         else:
             answers = [answer for request in asked for answer in self._scored(request.rows)]
-        results, records, start = [], [], 0
+        results: list[Answered] = []
+        records: list[Record] = []
         for request in asked:
-            end = start + len(request.rows)
-            made = self._records(request, answers[start:end], 200)
-            results.append(Answered(answers[start:end], [r.prediction_id for r in made]))
+            given = answers[len(records) : len(records) + len(request.rows)]
+            made = self._records(request, given, 200)
+            results.append(Answered(given, [record.prediction_id for record in made]))
             records += made
-            start = end
         try:
             self._log.append(records)
         except OSError as error:

@@ -17,7 +17,7 @@ from mlops_assets.serving.gate import is_loopback
 from mlops_assets.serving.keys import Keys
 from mlops_assets.serving.logs import LOGGING
 from mlops_assets.serving.options import Options
-from mlops_assets.serving.wire import Protocol
+from mlops_assets.serving.protocol import Protocol
 
 GRACE_SECONDS = 30
 GC_THRESHOLDS = (100_000, 50, 100)

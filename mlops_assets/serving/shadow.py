@@ -56,10 +56,8 @@ class Shadow:
     def after_answer(self, routed: Routed, rows: list[Row], answered: Answered) -> None:
         """Remember what was asked, where a shadow should see it; called on the event loop."""
         name = routed.model.version.model
-        shadow = self._models.shadow(name)
-        # The platform's own questions are not traffic, and who asks a version by its number
-        # would not be answered by this one either.
-        if shadow is None or routed.variant != self._models.routes(name).names[0]:
+        shadow = self._models.shadow_of(routed)
+        if shadow is None:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._metrics.shadow_dropped.labels(name).inc()

@@ -47,6 +47,9 @@ class TensorReader:
             or the row and field of a wrong value.
         """
         if len(inputs) == 1 and self._is_matrix(inputs[0]):
+            whole = self._whole(inputs[0])
+            if whole is not None:
+                return whole
             columns = self._split(inputs[0])
             extra: dict[str, Values] = {}
         else:
@@ -64,6 +67,17 @@ class TensorReader:
 
     def _is_matrix(self, values: Values) -> bool:
         return self._matrix and values.name not in self._records.checks
+
+    def _whole(self, values: Values) -> list[Row] | None:
+        """The rows of a matrix that needs no check, or None for any other."""
+        width = len(self._records.names)
+        plain = self._all_plain and values.finite and not self._records.extras
+        if not plain or len(values.shape) != 2 or values.shape[1] != width:
+            return None
+        self._check_datatype(self._records.names[0], values.datatype)
+        refuse_count(values.shape[0])
+        flat, row = values.flat, self._records.row
+        return [row(n, flat[n * width : (n + 1) * width]) for n in range(values.shape[0])]
 
     def _split(self, values: Values) -> list[list[Any]]:
         names = self._records.names

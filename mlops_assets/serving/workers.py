@@ -7,19 +7,18 @@ import signal
 import socket
 import threading
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.following import Followed, FollowerProcess
-from mlops_assets.serving.metrics import MULTIPROC_DIR
 from mlops_assets.serving.models import POLL_SECONDS
 from mlops_assets.serving.options import Options
 from mlops_assets.serving.server import run
+
+COUNTS = "counts"
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +34,10 @@ def serve_with_workers(settings: Settings, config: uvicorn.Config, workers: int)
     """
     config.workers = workers
     following = FollowerProcess(settings, POLL_SECONDS)
-    with TemporaryDirectory(prefix="mlops-metrics-") as counts, config.bind_socket() as listener:
-        # Read by prometheus_client when a worker imports it: each counts in files of its own
-        # there, and who is asked adds up everybody's, that of workers which died too.
-        os.environ[MULTIPROC_DIR] = counts
+    with config.bind_socket() as listener:
         following.start()
         try:
+            (following.folder / COUNTS).mkdir()
             Supervisor(config, [listener], settings, following.folder).run()
         finally:
             following.stop()
@@ -74,7 +71,9 @@ class Worker(Process):
         threading.Thread(target=_end_with_parent, daemon=True).start()
         options = Options.from_environment()
         following = Followed(self._folder)
-        application = build_app(self._settings, options=options, following=following)
+        application = build_app(
+            self._settings, options=options, following=following, counts=self._folder / COUNTS
+        )
         self.config.app = application
         threading.Thread(target=self.always_pong, daemon=True).start()
         run(self.config, application, options, sockets)
@@ -119,7 +118,6 @@ class Supervisor(Multiprocess):
             if not process.is_alive(timeout=self.config.timeout_worker_healthcheck):
                 process.kill()
                 process.join()
-                mark_process_dead(process.pid)
                 log.error("worker %s ended (%s) and is replaced", process.pid, process.exitcode)
                 self.processes[place] = self._start()
 

@@ -1,10 +1,10 @@
 """What a rollout does next: steps, evidence, and everything that must not let it advance."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from mlops_assets.lifecycle.errors import EvidenceError

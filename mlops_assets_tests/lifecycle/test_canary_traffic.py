@@ -1,10 +1,10 @@
 """From prediction-log records to counts: who is compared with whom, and what counts once."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.rollout.blocks import MIN_REQUESTS

@@ -1,11 +1,11 @@
 """Live predictions: every answer keeps its row, and gets its own label or none."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.label_join import join_labels

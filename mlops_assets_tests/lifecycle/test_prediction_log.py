@@ -6,11 +6,11 @@ import shutil
 import signal
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 
 import pytest
+from msgspec.structs import replace
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id

@@ -25,7 +25,7 @@ from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.following import Following
-from mlops_assets.serving.wire import Protocol
+from mlops_assets.serving.protocol import Protocol
 from mlops_assets_tests.follower import FollowerThread
 
 POLL_SECONDS = 0.1
