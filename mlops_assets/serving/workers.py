@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.following import Followed, FollowerProcess
@@ -34,13 +35,44 @@ def serve_with_workers(settings: Settings, config: uvicorn.Config, workers: int)
     """
     config.workers = workers
     following = FollowerProcess(settings, POLL_SECONDS)
-    with config.bind_socket() as listener:
+    with bound(config, shared=False):
+        pass  # who has the address already would not be noticed by those who share it
+    with bound(config, shared=True):
         following.start()
         try:
             (following.folder / COUNTS).mkdir()
-            Supervisor(config, [listener], settings, following.folder).run()
+            Supervisor(config, [], settings, following.folder).run()
         finally:
             following.stop()
+
+
+def bound(config: uvicorn.Config, shared: bool) -> socket.socket:
+    """A socket at the server's address that does not listen yet.
+
+    Parameters
+    ----------
+    config : uvicorn.Config
+    shared : bool
+        With others at the same address; the kernel spreads connections evenly over those that
+        listen. One socket for all would leave most of a burst to the worker that wakes first.
+
+    Raises
+    ------
+    DeclarationError
+        When the address can't be had.
+    """
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        made.bind((config.host, config.port))
+    except OSError as error:
+        made.close()
+        place = f"{config.host}:{config.port}"
+        raise DeclarationError(f"the server can't listen at {place}: {error}") from error
+    return made
 
 
 class Worker(Process):
@@ -50,7 +82,7 @@ class Worker(Process):
     ----------
     config : uvicorn.Config
     sockets : list of socket
-        Shared by all workers: the kernel gives a connection to one of them.
+        None: it makes one of its own.
     settings : Settings
     folder : Path
         Where the follower says what should serve.
@@ -76,7 +108,7 @@ class Worker(Process):
         )
         self.config.app = application
         threading.Thread(target=self.always_pong, daemon=True).start()
-        run(self.config, application, options, sockets)
+        run(self.config, application, options, [bound(self.config, shared=True)])
 
     def pong(self) -> None:
         """Say that the process lives."""
