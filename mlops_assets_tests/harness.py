@@ -24,6 +24,7 @@ from mlops_assets.lifecycle.rollout.journal import Journal
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
 from mlops_assets.serving.app import build_app
+from mlops_assets_tests.follower import FollowerThread
 
 START = date(2026, 1, 5)
 
@@ -185,7 +186,8 @@ class Lab:
     def server(self) -> Iterator[str]:
         """The real REST server at the address that the platform expects; yields it."""
         port = int(self.settings.endpoint.rsplit(":", 1)[1])
-        app = build_app(self.settings, poll_seconds=0.1)
+        following = FollowerThread(self.settings, poll_seconds=0.1)
+        app = build_app(self.settings, poll_seconds=0.1, following=following)
         config = uvicorn.Config(app, port=port, log_level="warning")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)

@@ -52,7 +52,7 @@ def collect(
         feedback=platform.feedback_log.known(spec.name, answered),
         batch=_batch_labels(spec, folder, window),
     )
-    live = live_predictions(answered, truth, spec, earlier, labels)
+    live = live_predictions(answered, truth, spec, labels)
     asset = key(spec, LIVE_PREDICTIONS)
     events = [
         dg.MaterializeResult(

@@ -2,7 +2,7 @@
 
 from mlops_assets.lifecycle.errors import DeclarationError
 
-ACTIONS = ("predict", "feedback", "metrics")
+ACTIONS = ("predict", "feedback", "metrics", "probe")
 
 
 def add_to(commands) -> None:
@@ -12,7 +12,7 @@ def add_to(commands) -> None:
     parser.add_argument("--models", nargs="+", default=["*"], help="models it may ask; * is all")
     parser.add_argument(
         "--actions", nargs="+", choices=ACTIONS, default=["predict", "feedback"],
-        help="what it may do (metrics is for Prometheus)",
+        help="what it may do (metrics is for Prometheus, probe for the platform's own questions)",
     )  # fmt: skip
     parser.set_defaults(command=run)
 

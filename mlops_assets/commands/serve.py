@@ -12,6 +12,12 @@ def add_to(commands) -> None:
         help="loopback only, unless MLOPS_API_KEYS names a file of keys",
     )
     parser.add_argument("--port", type=int, default=8900)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that answer; one process follows the registry for all of them",
+    )
     parser.set_defaults(command=run)
 
 
@@ -19,5 +25,5 @@ def run(options) -> int:
     """Serve until stopped."""
     from mlops_assets.serving.server import serve
 
-    serve(Settings.from_environment(), options.host, options.port)
+    serve(Settings.from_environment(), options.host, options.port, options.workers)
     return 0

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.lifecycle.archive import check_archive
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.lifecycle.partials import check_partials
 from mlops_assets.lifecycle.reachable import reachable
 from mlops_assets.lifecycle.svm_bounds import check_vectors
 from mlops_assets.lifecycle.tree_bounds import check_trees
@@ -49,6 +50,8 @@ TRUSTED_TYPES = (
     "mlops_assets.defs.pricing.estimator.DemandModel",
     "mlops_assets.defs.recommendations.estimator.Ease",
     "mlops_assets.defs.recommendations.estimator.Popularity",
+    # Of HistGradientBoosting with categories; `check_partials` sees that it is nothing else.
+    "functools.partial",
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -72,6 +75,7 @@ TRUSTED_TYPES = (
     "sklearn._loss._loss.CyHalfMultinomialLoss",
     "sklearn._loss._loss.CyHalfPoissonLoss",
     "sklearn._loss._loss.CyHalfSquaredError",
+    "sklearn.utils.validation.check_array",
 )
 
 
@@ -105,7 +109,20 @@ def write_version(
     output: Any,
     trusted: tuple[str, ...] = (),
 ) -> str:
-    """Save an estimator as an MLflow model with a skops file; return the digest of the folder.
+    """:func:`write_files` of a version that has no more files; return the digest of the folder."""
+    write_files(folder, estimator, serving, example, output, trusted)
+    return folder_digest(folder)
+
+
+def write_files(
+    folder: Path,
+    estimator: Any,
+    serving: Serving,
+    example: "pd.DataFrame",
+    output: Any,
+    trusted: tuple[str, ...] = (),
+) -> None:
+    """Save an estimator as an MLflow model with a skops file.
 
     Parameters
     ----------
@@ -140,7 +157,6 @@ def write_version(
     )
     (folder / SERVING_FILE).write_text(serving.model_dump_json(indent=2), "utf-8")
     example.to_parquet(folder / EXAMPLE_FILE, index=False)
-    return folder_digest(folder)
 
 
 def check_types(estimator: Any, allowed: list[str]) -> None:
@@ -198,14 +214,28 @@ def take_verified(source: Path, target: Path, digest: str) -> Path:
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise ArtifactError(f"the files in {source} can't be copied: {error}") from error
-    found = folder_digest(target)
-    if found != digest:
+    try:
+        check_digest(target, digest, source)
+    except ArtifactError:
         shutil.rmtree(target)
+        raise
+    return target
+
+
+def check_digest(folder: Path, digest: str, source: Path | None = None) -> None:
+    """Verify a version's files, wherever they came from.
+
+    Raises
+    ------
+    ArtifactError
+        When a file is missing, added or changed since training, or is a link.
+    """
+    found = folder_digest(folder)
+    if found != digest:
         raise ArtifactError(
-            f"the files in {source} are not those that were trained: "
+            f"the files in {source or folder} are not those that were trained: "
             f"digest {found[:12]}, registered {digest[:12]}"
         )
-    return target
 
 
 def _check_copyable(source: Path) -> None:
@@ -255,6 +285,7 @@ def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
         if not refused:
             estimator = skops.io.load(file, trusted=sorted(allowed))
             held = list(reachable(estimator))
+            check_partials(held)
             check_trees(held)
             check_vectors(held)
             return estimator

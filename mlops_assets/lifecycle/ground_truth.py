@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lifecycle.label import Label, Value, decode, encode, label_from, labels_from
+from mlops_assets.lifecycle.label import Label, Value, decode, encode, label_from
 from mlops_assets.lifecycle.prediction_log import reading, rows
 from mlops_assets.lifecycle.prediction_log.lines import line
 from mlops_assets.lifecycle.prediction_log.segments import (
@@ -23,7 +23,7 @@ from mlops_assets.lifecycle.prediction_log.segments import (
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.prediction_log import Record
 
-__all__ = ["Feedback", "FeedbackLog", "Label", "label_from", "labels_from", "place_of"]
+__all__ = ["Feedback", "FeedbackLog", "Label", "label_from", "place_of"]
 
 FOLDER = ".feedback"  # in the prediction log's; no model's name begins with a dot
 

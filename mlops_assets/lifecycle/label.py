@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,32 +112,6 @@ def label_from(
         observed_at=_moment(fields, "observed_at"),
         source=source,
     )
-
-
-def labels_from(
-    model: str,
-    documents: Sequence[Any],
-    *,
-    logged_at: datetime,
-    source: str,
-    task: str | None = None,
-) -> list[Label]:
-    """The labels of a request: all of them, or none.
-
-    Raises
-    ------
-    ValueError
-        Naming the place in the list, the field and what is wrong with it.
-    """
-    labels = []
-    for number, fields in enumerate(documents):
-        try:
-            if not isinstance(fields, Mapping):
-                raise ValueError("an object with the fields of a label")
-            labels.append(label_from(model, fields, logged_at=logged_at, source=source, task=task))
-        except ValueError as error:
-            raise ValueError(f"labels[{number}]: {error}") from None
-    return labels
 
 
 def _value(value: Any) -> Value:

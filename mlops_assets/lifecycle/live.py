@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import DeclarationError
-from mlops_assets.lifecycle.label_join import LabelJoin, join_labels
+from mlops_assets.lifecycle.label_join import LabelJoin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +17,7 @@ def live_predictions(
     records: "list[Record]",
     truth: "pd.DataFrame | None",
     spec: "ModelSpec",
-    earlier: "pd.DataFrame | None" = None,
-    labels: LabelJoin | None = None,
+    labels: LabelJoin,
 ) -> "pd.DataFrame":
     """One row for each prediction in the log, joined with ground truth.
 
@@ -28,10 +27,8 @@ def live_predictions(
     truth : DataFrame or None
         The feature frame of the window; None when it is not there yet.
     spec : ModelSpec
-    earlier : DataFrame or None
-        Ranking: interactions before the window. An item in it is no news to its unit.
-    labels : LabelJoin or None
-        The labels, where more is known than the feature frame tells; see `join_labels`.
+    labels : LabelJoin
+        What is known to be true of the records, from `join_labels`.
 
     Returns
     -------
@@ -61,8 +58,6 @@ def live_predictions(
         }
     )
     watched = spec.task_type.monitored([r.answer for r in records])
-    if labels is None:
-        labels = join_labels(records, truth, spec, earlier)
     known = [labels.values] if labels.weights is None else [labels.values, labels.weights]
     frame = pd.concat([own, _features(records, truth, spec), watched, *known], axis=1)
     clashes = sorted(set(frame.columns[frame.columns.duplicated()]))

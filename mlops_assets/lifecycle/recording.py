@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle import training
-from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_version
+from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
 from mlops_assets.lifecycle.evaluation import Candidate
 from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
 from mlops_assets.lifecycle.registry import EVIDENCE, Registry, Version
@@ -77,7 +77,7 @@ def record(
     _log(client, run_id, facts)
     with TemporaryDirectory(prefix="mlops-record-") as name:
         folder = Path(name)
-        facts |= write_files(registry, spec, data, estimator, folder / "model")
+        facts |= write_model(registry, spec, data, estimator, folder / "model")
         logged = client.create_logged_model(
             run.info.experiment_id, name=spec.name, source_run_id=run_id, model_type="sklearn"
         )
@@ -95,7 +95,7 @@ def record(
     return TrainedModel(version=version.number, **facts)
 
 
-def write_files(
+def write_model(
     registry: Registry, spec: ModelSpec, data: TrainingData, estimator: Any, folder: Path
 ) -> dict[str, str]:
     """Write a version's files as they are registered; their ``digest``, what came of ``packed``.
@@ -105,10 +105,9 @@ def write_files(
     ArtifactError
         When the estimator holds a class that must not be in a model file.
     """
-    digest = _write(registry, spec, data, estimator, folder)
-    if not spec.serving.packed:
-        return {"digest": digest}
-    return {"packed": _pack(registry, data, folder), "digest": folder_digest(folder)}
+    _write(registry, spec, data, estimator, folder)
+    packed = {"packed": _pack(registry, data, folder)} if spec.serving.packed else {}
+    return {**packed, "digest": folder_digest(folder)}
 
 
 def read_environment(registry: Registry, version: Version) -> dict[str, str]:
@@ -155,7 +154,7 @@ def _log(client, run_id: str, facts: dict[str, Any]) -> None:
 
 def _write(
     registry: Registry, spec: ModelSpec, data: TrainingData, estimator: Any, folder: Path
-) -> str:
+) -> None:
     task = spec.task_type
     names = task.features(data.seen, spec.columns)
     example = data.seen[names].head(training.EXAMPLE_ROWS)
@@ -168,9 +167,7 @@ def _write(
         key=spec.columns.key,
     )
     output = task.scores(estimator, example)
-    return write_version(
-        folder, estimator, serving, example, output, registry.settings.trusted_types
-    )
+    write_files(folder, estimator, serving, example, output, registry.settings.trusted_types)
 
 
 def _pack(registry: Registry, data: TrainingData, folder: Path) -> str:

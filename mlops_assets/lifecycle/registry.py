@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlops_assets.lifecycle import artifact_roots, signing, signing_keys
-from mlops_assets.lifecycle.artifact import load_estimator, take_verified
+from mlops_assets.lifecycle.artifact import check_digest, load_estimator, take_verified
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.settings import Settings, is_database
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CANARY, SHADOW = "canary", "shadow"
 TAG = "mlops."
-SHARE_TAG = "share"
+SHARE_TAG, NAMES_TAG = "share", "names"
 RETIRED_TAG = "retired"
 SIGNATURE, EVIDENCE = "signature", "evidence"
 
@@ -193,6 +193,20 @@ class Registry:
         try:
             self._check_signature(version)
             return self._copied(version, folder / f"{version.model}-v{version.number}")
+        except ArtifactError as error:
+            raise ArtifactError(f"{version}: {error}") from error
+
+    def check_copy(self, version: Version, folder: Path) -> None:
+        """Verify a copy that :meth:`take` made, maybe in another process; asks no registry.
+
+        Raises
+        ------
+        ArtifactError
+            When nobody trusted signed the version, or the files are not those that were trained.
+        """
+        try:
+            self._check_signature(version)
+            check_digest(folder, version.digest)
         except ArtifactError as error:
             raise ArtifactError(f"{version}: {error}") from error
 

@@ -16,7 +16,7 @@ from mlops_assets.lifecycle.recording import (
     ROWS_FILE,
     read_environment,
     read_record,
-    write_files,
+    write_model,
 )
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.reports import Report, TrainedModel
@@ -156,7 +156,7 @@ def _compared(
     started = time.monotonic()
     estimator = training.fit(spec, data.seen)
     seconds = time.monotonic() - started
-    write_files(registry, spec, data, estimator, folder / "now")
+    write_model(registry, spec, data, estimator, folder / "now")
     taken = registry.take(version, folder)
     then, now = contents(taken), contents(folder / "now")
     files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))

@@ -1,16 +1,14 @@
 """The REST interface, put together."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from pathlib import Path
 
 from mlops_assets.lifecycle.ground_truth import FeedbackLog
-from mlops_assets.lifecycle.label import Label
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.policy import LogPolicy, PolicedLog
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.serving import feedback
 from mlops_assets.serving.application import Application
 from mlops_assets.serving.endpoints import Endpoints
+from mlops_assets.serving.following import FollowerProcess, Following
 from mlops_assets.serving.gate import Gate
 from mlops_assets.serving.keys import Keys
 from mlops_assets.serving.metrics import Metrics
@@ -19,11 +17,13 @@ from mlops_assets.serving.options import Options
 from mlops_assets.serving.predictions import Predictions
 from mlops_assets.serving.shadow import Shadow
 
-SOURCE = "REST API"
-
 
 def build_app(
-    settings: Settings, poll_seconds: float = POLL_SECONDS, options: Options | None = None
+    settings: Settings,
+    poll_seconds: float = POLL_SECONDS,
+    options: Options | None = None,
+    following: Following | None = None,
+    counts: Path | None = None,
 ) -> Application:
     """The server as an ASGI application.
 
@@ -34,6 +34,10 @@ def build_app(
         How often the registry is read.
     options : Options or None
         None reads them from the environment.
+    following : Following or None
+        Who follows the registry; None starts a process that does.
+    counts : Path or None
+        Folder where several servers of one address tell each other what they have counted.
 
     Raises
     ------
@@ -42,12 +46,16 @@ def build_app(
     """
     options = options or Options.from_environment()
     keys = Keys.read(options.api_keys) if options.api_keys else None
-    models = Models(settings, poll_seconds)
+    following = following or FollowerProcess(settings, poll_seconds)
+    models = Models(settings, following.folder, poll_seconds)
     writer = ServerLog(settings, options)
     labels = FeedbackLog(settings.prediction_log, durability=options.durability)
     metrics = Metrics(models)
+    metrics.count_lost(writer.failures)
     shadow = Shadow(models, writer, metrics)
-    endpoints = Endpoints(models, (writer.log, labels), metrics, options, Labels(labels), (shadow,))
+    shared = () if counts is None else (metrics.share(counts),)
+    workers = (following, shadow, *shared)
+    endpoints = Endpoints(models, (writer.log, labels), metrics, options, labels, workers)
     predictions = Predictions(
         models, writer, Gate(keys), metrics, options.in_flight, shadow.after_answer
     )
@@ -68,35 +76,4 @@ class ServerLog(PolicedLog):
         super().__init__(
             PredictionLog(settings.prediction_log, durability=options.durability),
             dict.fromkeys(options.answer_unlogged, LogPolicy("open")),
-        )
-
-
-class Labels:
-    """Ground truth that clients send, into its log.
-
-    Parameters
-    ----------
-    log : FeedbackLog
-    """
-
-    def __init__(self, log: FeedbackLog):
-        self._log = log
-
-    def __call__(self, model: str, labels: Sequence[feedback.Label]) -> None:
-        """Store the labels of a model; OSError when they could not be."""
-        now = datetime.now(UTC)
-        self._log.append(
-            [
-                Label(
-                    model=model,
-                    value=(given.label,) if isinstance(given.label, str) else given.label,
-                    logged_at=now,
-                    prediction_id=given.prediction_id,
-                    unit=given.unit,
-                    at=given.at,
-                    observed_at=given.known_at,
-                    source=SOURCE,
-                )
-                for given in labels
-            ]
         )

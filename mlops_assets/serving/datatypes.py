@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_assets.serving.dtypes import plain_dtype
 from mlops_assets.serving.errors import RequestError
 
 NUMPY = {
@@ -27,12 +28,9 @@ DATATYPES = (*NUMPY, BYTES)
 
 def datatype_of(dtype: str) -> str:
     """The datatype in which a feature of this pandas dtype is described."""
-    from pandas.api.types import pandas_dtype
-
-    known = pandas_dtype(dtype)
-    if known.kind == "O":
+    plain = plain_dtype(dtype)
+    if plain.kind == "O":
         return BYTES
-    plain = np.dtype(getattr(known, "numpy_dtype", known))
     return next((n for n, d in NUMPY.items() if d == plain.newbyteorder("<")), "FP64")
 
 

@@ -91,6 +91,8 @@ class Endpoints:
         """Follow the registry while the server runs."""
         for worker in (self._models, *self._workers):
             worker.start()
+        # Before a socket that other workers answer at is listened to.
+        await run_in_threadpool(self._models.settle)
         yield
         for worker in (self._models, *self._workers):
             await run_in_threadpool(worker.stop)
@@ -175,9 +177,9 @@ class Endpoints:
         task = self._models.get(name).serving.task
         headers = dict(request.scope["headers"])
         body = await read_body(request.receive, headers, self._patience)
-        labels = await run_in_threadpool(read_labels, task, body)
+        labels = await run_in_threadpool(read_labels, name, task, body)
         try:
-            await run_in_threadpool(self._feedback, name, labels)
+            await run_in_threadpool(self._feedback.append, labels)
         except OSError as error:
             raise RequestError(503, "the labels could not be stored") from error
         self._metrics.labels.labels(name).inc(len(labels))

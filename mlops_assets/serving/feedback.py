@@ -1,53 +1,30 @@
 """Ground truth from outside: labels of predictions, by prediction id or by unit and time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from mlops_assets.lifecycle.label import Label, impossible
 from mlops_assets.serving.documents import parse_document
 from mlops_assets.serving.errors import RequestError, shown
 from mlops_assets.serving.fields import WrongValue, feature_check, identifier, kind_of, moment
 from mlops_assets.serving.payload import MAX_ROWS
 
 FIELDS = ("prediction_id", "unit", "at", "label", "known_at")
+SOURCE = "REST API"
 ID_LENGTH = 32
 CLOCK_SKEW = timedelta(minutes=1)
-
-
-@dataclass(frozen=True)
-class Label:
-    """What turned out to be true of one prediction.
-
-    Parameters
-    ----------
-    prediction_id : str or None
-        Of the prediction; None where ``unit`` and ``at`` name it.
-    unit : str or None
-    at : datetime or None
-        The event's time (aware, UTC).
-    label : int, float or str
-        Of the model's task.
-    known_at : datetime
-        When the label became known (aware, UTC); a later one corrects an earlier one.
-    """
-
-    prediction_id: str | None
-    unit: str | None
-    at: datetime | None
-    label: int | float | str
-    known_at: datetime
 
 
 class FeedbackSink(Protocol):
     """Where labels go; returns when they are stored."""
 
-    def __call__(self, model: str, labels: Sequence[Label]) -> None:
-        """Store the labels of a model; OSError when they could not be."""
+    def append(self, labels: Sequence[Label]) -> object:
+        """Store labels; OSError when they could not be."""
 
 
-def read_labels(task: str, body: bytes) -> list[Label]:
-    """The labels of a request: ``{"labels": [...]}``.
+def read_labels(model: str, task: str, body: bytes) -> list[Label]:
+    """The labels of a request for a model of a task: ``{"labels": [...]}``.
 
     Raises
     ------
@@ -63,10 +40,12 @@ def read_labels(task: str, body: bytes) -> list[Label]:
     if len(given) > MAX_ROWS:
         raise RequestError(413, f"{len(given)} labels where {MAX_ROWS} are the most")
     now = datetime.now(UTC)
-    return [_label(number, entry, _CHECKS[task], now) for number, entry in enumerate(given)]
+    return [_label(model, number, entry, _CHECKS[task], now) for number, entry in enumerate(given)]
 
 
-def _label(number: int, entry: Any, check: Callable[[Any], Any], now: datetime) -> Label:
+def _label(
+    model: str, number: int, entry: Any, check: Callable[[Any], Any], now: datetime
+) -> Label:
     if not isinstance(entry, dict):
         raise RequestError(422, f"label {number}: expected an object, got {kind_of(entry)}")
     for name in entry:
@@ -89,8 +68,16 @@ def _label(number: int, entry: Any, check: Callable[[Any], Any], now: datetime) 
     known_at = found.get("known_at", now)
     if known_at > now + CLOCK_SKEW:
         raise _wrong(number, "known_at", "in the future")
-    unit = str(found["unit"]) if by_unit else None
-    return Label(found.get("prediction_id"), unit, found.get("at"), found["label"], known_at)
+    return Label(
+        model=model,
+        value=found["label"],
+        logged_at=now,
+        prediction_id=found.get("prediction_id"),
+        unit=str(found["unit"]) if by_unit else None,
+        at=found.get("at"),
+        observed_at=known_at,
+        source=SOURCE,
+    )
 
 
 def _prediction_id(value: Any) -> str:
@@ -123,13 +110,13 @@ def _real(value: Any) -> float:
 
 def _count(value: Any) -> float:
     number = _real(value)
-    if number < 0:
-        raise WrongValue("expected a count, 0 or more")
+    if impossible(number, "count_regression"):
+        raise WrongValue("expected a count: a whole number, 0 or more")
     return number
 
 
-def _item(value: Any) -> str:
-    return str(identifier(value))
+def _item(value: Any) -> tuple[str]:
+    return (str(identifier(value)),)
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -145,7 +132,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "binary_classification": {"enum": [0, 1]},
     "multiclass_classification": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "regression": {"type": "number"},
-    "count_regression": {"type": "number", "minimum": 0},
+    "count_regression": {"type": "integer", "minimum": 0},
     "ranking": {"type": ["string", "integer"]},
 }
 

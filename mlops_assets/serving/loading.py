@@ -1,7 +1,6 @@
 """From a registered version to one that can answer: verified, loaded, warmed up."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -52,8 +51,10 @@ class ServedModel:
         return self.task.answers(self.estimator, self.reader.frame(rows))
 
 
-def load(registry: Registry, version: Version) -> ServedModel:
-    """Load a version from a private, verified copy of its files.
+def load(registry: Registry, version: Version, folder: Path) -> ServedModel:
+    """Load a version from a copy of its files that is this user's alone.
+
+    The copy is verified here, by whoever parses it: signature and digest.
 
     Raises
     ------
@@ -62,31 +63,30 @@ def load(registry: Registry, version: Version) -> ServedModel:
     Exception
         Whatever the estimator raises when it answers its own input example.
     """
-    with tempfile.TemporaryDirectory(prefix="mlops-serving-") as private:
-        folder = registry.take(version, Path(private))
-        serving = read_serving(folder)
-        if serving.model != version.model or serving.task not in TASKS:
-            raise ArtifactError(
-                f"the files of {version} describe {serving.model!r} of task {serving.task!r}"
-            )
-        arrays = folder / PACKED_FOLDER
-        packed = PackedEstimator.load(arrays) if arrays.is_dir() else None
-        trusted = registry.settings.trusted_types
-        model = ServedModel(
-            version=version,
-            serving=serving,
-            estimator=None if packed else load_estimator(folder, trusted),
-            reader=RecordReader(serving),
-            loaded_at=datetime.now(UTC),
-            packed=packed,
+    registry.check_copy(version, folder)
+    serving = read_serving(folder)
+    if serving.model != version.model or serving.task not in TASKS:
+        raise ArtifactError(
+            f"the files of {version} describe {serving.model!r} of task {serving.task!r}"
         )
-        rows = _example(model, folder / EXAMPLE_FILE)
-        if packed is None:
-            nameless = for_arrays(model.estimator, model.task, model.reader, rows)
-            model = replace(model, nameless=nameless)
-        _warm_up(model, rows)
-        # That a packed version's answer does not depend on the batch was proved when it was made.
-        alike = packed is not None or batches_alike(model.answers, rows)
+    arrays = folder / PACKED_FOLDER
+    packed = PackedEstimator.load(arrays) if arrays.is_dir() else None
+    trusted = registry.settings.trusted_types
+    model = ServedModel(
+        version=version,
+        serving=serving,
+        estimator=None if packed else load_estimator(folder, trusted),
+        reader=RecordReader(serving),
+        loaded_at=datetime.now(UTC),
+        packed=packed,
+    )
+    rows = _example(model, folder / EXAMPLE_FILE)
+    if packed is None:
+        nameless = for_arrays(model.estimator, model.task, model.reader, rows)
+        model = replace(model, nameless=nameless)
+    _warm_up(model, rows)
+    # That a packed version's answer does not depend on the batch was proved when it was made.
+    alike = packed is not None or batches_alike(model.answers, rows)
     return replace(model, batches=alike)
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from mlops_assets.serving.counts import SharedCounts
 from mlops_assets.serving.models import Models
 from mlops_assets.serving.tally import ROLE, Traffic
 
@@ -57,8 +59,12 @@ class Metrics:
         self.labels = Counter(
             "mlops_feedback_labels", "Labels that were taken", ("model",), registry=registry
         )
-        self.in_flight = Gauge("mlops_in_flight", "Requests under way", registry=registry)
-        registry.register(_Served(models))
+        self.in_flight = InFlight()
+        self._models = models
+        registry.register(_Loads(models))
+        self._present = CollectorRegistry()
+        self._present.register(_Present(models, self.in_flight))
+        self.shared: SharedCounts | None = None
 
     def of(self, model: str, version: int, variant: str) -> VersionMetrics:
         """What a version's requests touch."""
@@ -73,12 +79,49 @@ class Metrics:
         """Count a request that got no prediction; empty names where no version was reached."""
         self._traffic.refused(model, version, variant, status)
 
+    def count_lost(self, failures: Callable[[str], Any]) -> None:
+        """Tell at each scrape how many answers of each model left without a record of them."""
+        self._registry.register(_Lost(self._models, failures))
+
     def render(self) -> bytes:
-        """The page Prometheus reads."""
+        """The page Prometheus reads; of several workers, the counts are those of all."""
+        counts = self.shared.total() if self.shared else self._counts()
+        return counts + generate_latest(self._present)
+
+    def share(self, folder: Path) -> SharedCounts:
+        """Add the counts of other workers, which share theirs in the same folder, to ours."""
+        self.shared = SharedCounts(folder, self._counts)
+        return self.shared
+
+    def _counts(self) -> bytes:
         return generate_latest(self._registry)
 
 
-class _Served(Collector):
+class _Lost(Collector):
+    def __init__(self, models: Models, failures: Callable[[str], Any]):
+        self._models, self._failures = models, failures
+
+    def collect(self) -> Iterator[Any]:
+        """Of what serves; a model that never lost an answer says 0."""
+        text = "Answers that left though the prediction log could not be written"
+        family = CounterMetricFamily("mlops_unlogged_answers", text, labels=["model"])
+        for name in (model.version.model for model in self._models.served()):
+            family.add_metric([name], self._failures(name).lost)
+        yield family
+
+
+class InFlight:
+    """How many requests are under way: asked when scraped."""
+
+    def __init__(self) -> None:
+        self.count: Callable[[], float] = lambda: 0
+
+    def set_function(self, count: Callable[[], float]) -> None:
+        """Say who counts."""
+        self.count = count
+
+
+class _Loads(Collector):
     def __init__(self, models: Models):
         self._models = models
 
@@ -93,9 +136,23 @@ class _Served(Collector):
             for model, count in sorted(counts.copy().items()):
                 family.add_metric([model], count)
             yield family
-        ready = GaugeMetricFamily("mlops_ready", "1 once champions are loaded")
-        ready.add_metric([], float(self._models.ready))
-        yield ready
+
+
+class _Present(Collector):
+    """What is so now; of several workers, of the one that is asked."""
+
+    def __init__(self, models: Models, in_flight: InFlight):
+        self._models, self._in_flight = models, in_flight
+
+    def collect(self) -> Iterator[Any]:
+        """Read when scraped."""
+        for name, text, value in (
+            ("mlops_in_flight", "Requests under way", self._in_flight.count()),
+            ("mlops_ready", "1 once champions are loaded", self._models.ready),
+            ("mlops_registry_followed", "0 once the registry is followed no more",
+             self._models.live),
+        ):  # fmt: skip
+            yield GaugeMetricFamily(name, text, value=float(value))
         served = GaugeMetricFamily("mlops_served", "1 for what serves", labels=["model", "version"])
         for version in (model.version for model in self._models.served()):
             served.add_metric([version.model, str(version.number)], 1)

@@ -2,40 +2,28 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+import time
+from pathlib import Path
 
-from mlops_assets.lifecycle.registry import CANARY, CHAMPION, PREVIOUS, SHADOW, SHARE_TAG, Registry
+import msgspec
+
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION
 from mlops_assets.lifecycle.settings import Settings
+from mlops_assets.serving import feed as feeds
 from mlops_assets.serving.errors import RequestError, brief
+from mlops_assets.serving.feed import Feed, Fetched, Target, Wanted
 from mlops_assets.serving.loading import ServedModel
-from mlops_assets.serving.retired import Gone, Retired, from_journal
-from mlops_assets.serving.routing import Routed, Routes
-from mlops_assets.serving.versions import Versions, Wanted
+from mlops_assets.serving.retired import Gone, Retired
+from mlops_assets.serving.routing import PINNED, Routed, Routes
+from mlops_assets.serving.versions import Versions
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 5.0
+SETTLE_SECONDS = 30.0
+# Until it has started.
+FIRST_BEAT_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What should serve of one model, as the registry says.
-
-    ``registered_at`` is that of :class:`Wanted`.
-    """
-
-    registered_at: int
-    champion: int
-    canary: int | None = None
-    share: float = 0.0
-    shadow: int | None = None
-    previous: int | None = None
-
-    def versions(self, model: str) -> set[Wanted]:
-        """What is kept loaded; the former champion, too, for a rollback."""
-        numbers = (self.champion, self.canary, self.shadow, self.previous)
-        return {Wanted(model, self.registered_at, n) for n in numbers if n is not None}
 
 
 class Models:
@@ -47,12 +35,18 @@ class Models:
     Parameters
     ----------
     settings : Settings
+    folder : Path
+        Where the follower of the registry says what should serve.
     poll_seconds : float
+        How often that is looked at.
     """
 
-    def __init__(self, settings: Settings, poll_seconds: float = POLL_SECONDS):
-        self._registry = Registry(settings)
-        self._versions = Versions(self._registry)
+    def __init__(self, settings: Settings, folder: Path, poll_seconds: float = POLL_SECONDS):
+        self._folder = folder
+        self._written_at: tuple[int, int] | None = None
+        self._feed: Feed | None = None
+        self._started = time.monotonic()
+        self._versions = Versions(settings)
         self._poll_seconds = poll_seconds
         self._routes: dict[str, Routes] = {}
         self._targets: dict[str, Target] = {}
@@ -67,9 +61,17 @@ class Models:
 
     def start(self) -> None:
         """Begin to follow the registry."""
-        # MLflow tries for a minute to reach a registry that is away, and so may a database driver.
-        threading.Thread(target=self._read_journal, name="read-journal", daemon=True).start()
+        self._started = time.monotonic()
         self._thread.start()
+
+    def settle(self) -> None:
+        """Wait until what is known to serve is loaded, where a follower runs already.
+
+        Nothing is waited for where it has just been started: a server of which the registry is
+        away has to say so.
+        """
+        if feeds.written_at(self._folder) is not None:
+            self._polled.wait(SETTLE_SECONDS)
 
     def stop(self) -> None:
         """Stop following; a registry that does not answer is not waited for."""
@@ -78,8 +80,13 @@ class Models:
 
     @property
     def live(self) -> bool:
-        """Whether the registry is still followed."""
-        return self._thread.is_alive()
+        """Whether the registry is still followed, even if it does not answer."""
+        silent = feeds.silent_seconds(self._folder)
+        if silent is None:
+            followed = time.monotonic() - self._started < FIRST_BEAT_SECONDS
+        else:
+            followed = silent < feeds.STALE_SECONDS
+        return followed and self._thread.is_alive()
 
     @property
     def ready(self) -> bool:
@@ -116,10 +123,14 @@ class Models:
         """The champion of a model; raises as :meth:`routes` does."""
         return self.routes(name).champion
 
-    def shadow(self, name: str) -> ServedModel | None:
-        """The version that is asked about everything beside the champion, if there is one."""
-        routes = self._routes.get(name)
-        return routes.shadow if routes else None
+    def shadow_of(self, routed: Routed) -> ServedModel | None:
+        """The version that is asked what the champion was asked, if there is one.
+
+        The platform's own questions are not traffic, and who asks a version by its number would
+        not be answered by another one.
+        """
+        routes = self._routes.get(routed.model.version.model)
+        return routes.shadow if routes and routed.variant == routes.names[0] else None
 
     def loaded(self) -> set[int]:
         """The identities of the versions that may still be asked."""
@@ -138,14 +149,14 @@ class Models:
             404 naming what is served; else as :meth:`routes` does.
         """
         roles = self.routes(name).roles()
-        for variant, model in roles.items():
+        for model in roles.values():
             if number == str(model.version.number):
-                return Routed(model, variant)
+                return Routed(model, PINNED)
         target = self._targets.get(name)
         if target is not None and number.isdecimal():
             former = self._versions.known(Wanted(name, target.registered_at, int(number)))
             if former is not None:
-                return Routed(former, PREVIOUS)
+                return Routed(former, PINNED)
         served = ", ".join(str(model.version.number) for model in roles.values())
         raise RequestError(404, f"version {number[:20]!r} of {name} is not served; {served} is")
 
@@ -164,13 +175,9 @@ class Models:
             return problem
         if name in self._vanished:
             return "the model is no longer in the registry; its last champion serves on"
+        if not self.live:
+            return "the registry is not followed; what served last serves on"
         return self._away
-
-    def _read_journal(self) -> None:
-        """Until the registry has been read, the rollout journal tells what was retired."""
-        found = from_journal(self._registry.settings.database_url)
-        if not self.ready:
-            self._retired |= found
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -178,91 +185,93 @@ class Models:
             self._stopping.wait(self._poll_seconds)
 
     def _poll(self) -> None:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            targets = self._read_targets()
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            if self._away is None:
-                log.warning("the registry can't be read, models serve on: %s", error)
-            self._away = f"the registry can't be read: {brief(error)}"
+        self._read()
+        if self._feed is None:
             return
-        if self._away is not None:
-            log.info("the registry can be read again")
-        self._away = None
-        for name, target in targets.items():
-            self._follow(name, target)
-        self._keep_vanished(targets.keys())
-        self._polled.set()
+        self._away = self._feed.away
+        self._retire(self._feed.retired)
+        # A feed that began with a registry which can't be read says nothing about what serves.
+        if self._away is not None and not self._feed.targets:
+            return
+        fetched = {found.wanted: found for found in self._feed.fetched}
+        complete = True
+        for name, target in self._feed.targets.items():
+            complete = self._follow(name, target, fetched) and complete
+        self._keep_vanished(self._feed.targets.keys())
+        if complete:
+            self._polled.set()
 
-    def _read_targets(self) -> dict[str, Target | Retired | None]:
-        # One query for all models: asking model by model would take longer than the poll allows.
-        found = self._registry.client.search_registered_models(max_results=1000)
-        return {model.name: Retired.of(model.tags) or self._target(model) for model in found}
+    def _retire(self, retired: dict[str, Retired]) -> None:
+        for name, said in retired.items():
+            if self._retired.get(name) != said:
+                log.info("%s is %s", name, said)
+            self._retired[name] = said
 
-    def _target(self, model) -> Target | None:
-        aliases = {alias: int(number) for alias, number in model.aliases.items()}
-        if CHAMPION not in aliases:
-            return None
-        canary = aliases.get(CANARY)
-        share = 0.0
-        if canary is not None:
-            version = self._registry.client.get_model_version(model.name, str(canary))
-            share = float(version.tags.get(f"mlops.{SHARE_TAG}", 0))
-        return Target(
-            registered_at=model.creation_timestamp,
-            champion=aliases[CHAMPION],
-            canary=canary,
-            share=share,
-            shadow=aliases.get(SHADOW),
-            previous=aliases.get(PREVIOUS),
-        )
-
-    def _follow(self, name: str, target: Target | Retired | None) -> None:
-        if isinstance(target, Retired):
-            if self._retired.get(name) != target:
-                log.info("%s is %s", name, target)
-            self._retired[name] = target
-            target = None
-        elif target is None:
+    def _reinstate(self, name: str) -> None:
+        assert self._feed is not None
+        if name not in self._feed.retired:
             self._retired.pop(name, None)
+
+    def _read(self) -> None:
+        try:
+            written_at = feeds.written_at(self._folder)
+            if written_at not in (None, self._written_at):
+                self._feed, self._written_at = feeds.read(self._folder), written_at
+        except (OSError, msgspec.MsgspecError) as error:
+            log.error("what the follower says can't be read: %s", brief(error))
+            self._written_at = None
+
+    def _follow(self, name: str, target: Target | None, fetched: dict[Wanted, Fetched]) -> bool:
+        """Serve what should be served of a model; whether all that it needs had been fetched."""
         if target is None:
+            self._reinstate(name)
             self._problems.pop(name, None)
             self._targets.pop(name, None)
             if self._routes.pop(name, None) is not None:
                 log.info("%s has no champion any more and is not served", name)
             self._versions.keep(name, set())
-            return
+            return True
         if self._targets.get(name) == target and name not in self._problems:
-            self._retired.pop(name, None)
-            return
+            self._reinstate(name)
+            return True
+        if not all(self._versions.known(w) or w in fetched for w in target.needed(name)):
+            return False
         problems: list[str] = []
-        champion = self._version(name, target, target.champion, problems)
-        canary = self._version(name, target, target.canary, problems)
-        shadow = self._version(name, target, target.shadow, problems)
+        champion, canary, shadow = (
+            self._version(name, target, number, fetched, problems)
+            for number in (target.champion, target.canary, target.shadow)
+        )
         if champion is not None:
-            routes = Routes(champion, canary, target.share, shadow)
+            names = target.names or (CHAMPION, CANARY)
+            routes = Routes(champion, canary, target.share, shadow, names)
             if routes != self._routes.get(name):
                 log.info("%s: %s", name, routes)
             self._routes[name] = routes
-        self._retired.pop(name, None)  # a reinstated model answers 410 until it can answer
+        self._reinstate(name)  # only now: a model answers 410 until it can answer
         if problems:
             self._problems[name] = problems[0]
-            return
+            return True
         self._problems.pop(name, None)
         self._targets[name] = target
-        self._versions.keep(name, target.versions(name))
+        self._versions.keep(name, set(target.kept(name)))
+        return True
 
     def _version(
-        self, name: str, target: Target, number: int | None, problems: list[str]
+        self,
+        name: str,
+        target: Target,
+        number: int | None,
+        fetched: dict[Wanted, Fetched],
+        problems: list[str],
     ) -> ServedModel | None:
         """A version that is loaded or can be; else None, with the reason among the problems."""
         if number is None:
             return None
         serves = self._routes.get(name)
+        wanted = Wanted(name, target.registered_at, number)
         found, problem = self._versions.get(
-            Wanted(name, target.registered_at, number),
+            wanted,
+            fetched.get(wanted),
             serves.champion.version.number if serves else None,
         )
         if problem is not None:

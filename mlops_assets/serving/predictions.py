@@ -142,6 +142,8 @@ class Predictions:
         asked.address = address
         if asked.key is not None:
             check_scope(asked.key, "predict", address.model)
+            if _PROBE in asked.headers:
+                check_scope(asked.key, "probe")
         asked.bound = bound = self._bind(self._route(address, None), asked)
         address.form.check(asked.headers)
         return bound

@@ -9,6 +9,8 @@ from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW
 from mlops_assets.serving.loading import ServedModel
 
 BUCKETS = 2**32
+# Asked for by its number: no choice of the router's, so no evidence of a comparison either.
+PINNED = "pinned"
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Routes:
         Of the units, those that the canary answers.
     shadow : ServedModel or None
         Asked about everything, answers nobody.
+    names : tuple of str
+        What the prediction log calls champion and canary.
     """
 
     champion: ServedModel
     canary: ServedModel | None = None
     share: float = 0.0
     shadow: ServedModel | None = None
+    names: tuple[str, str] = (CHAMPION, CANARY)
 
     def route(self, unit: str | None) -> Routed:
         """Who answers a unit: the same version each time, until the share changes.
@@ -47,16 +52,17 @@ class Routes:
         """
         if self.canary is None or self._bucket(unit) >= self.share:
             return self.to_champion
-        return Routed(self.canary, CANARY)
+        return Routed(self.canary, self.names[1])
 
     @cached_property
     def to_champion(self) -> Routed:
         """The champion, in its role."""
-        return Routed(self.champion, CHAMPION)
+        return Routed(self.champion, self.names[0])
 
     def roles(self) -> dict[str, ServedModel]:
         """The versions by their role."""
-        found = {CHAMPION: self.champion, CANARY: self.canary, SHADOW: self.shadow}
+        champion, canary = self.names
+        found = {champion: self.champion, canary: self.canary, SHADOW: self.shadow}
         return {variant: model for variant, model in found.items() if model is not None}
 
     def _bucket(self, unit: str | None) -> float:

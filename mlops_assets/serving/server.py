@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import socket
 import time
 from types import FrameType
 
@@ -13,6 +14,7 @@ from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.application import Application
 from mlops_assets.serving.gate import is_loopback
+from mlops_assets.serving.keys import Keys
 from mlops_assets.serving.logs import LOGGING
 from mlops_assets.serving.options import Options
 from mlops_assets.serving.protocol import Protocol
@@ -24,7 +26,7 @@ GC_THRESHOLDS = (100_000, 50, 100)
 MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
-def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None:
+def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900, workers: int = 1) -> None:
     """Serve the champions until SIGTERM or SIGINT; requests under way are finished first.
 
     Parameters
@@ -33,22 +35,36 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None
     host : str
         A loopback address, unless ``MLOPS_API_KEYS`` names a file of keys.
     port : int
+    workers : int
+        Processes that answer. One that dies is replaced.
 
     Raises
     ------
     DeclarationError
-        For an address that others could reach without a key, or a wrong file of keys.
+        For an address that others could reach without a key, a wrong file of keys, or no worker.
     """
     options = Options.from_environment()
     if options.api_keys is None:
         refuse_public(host)
-    # A request leaves hardly a cycle behind; looking for them every 700 objects costs an eighth.
-    gc.set_threshold(*GC_THRESHOLDS)
+    if workers < 1:
+        raise DeclarationError(f"{workers} workers: at least one has to answer")
     for name, value in MLFLOW_PATIENCE.items():
         os.environ.setdefault(name, value)
+    if workers > 1:
+        from mlops_assets.serving.workers import serve_with_workers
+
+        if options.api_keys is not None:
+            Keys.read(options.api_keys)  # once here, not in each worker again and again
+        serve_with_workers(settings, configuration(host, port), workers)
+        return
     application = build_app(settings, options=options)
-    config = uvicorn.Config(
-        application,
+    run(configuration(host, port, application), application, options)
+
+
+def configuration(host: str, port: int, application: Application | None = None) -> uvicorn.Config:
+    """How uvicorn serves; without an application where each worker makes its own."""
+    return uvicorn.Config(
+        application or "mlops_assets.serving.app:build_app",
         host=host,
         port=port,
         log_config=LOGGING,
@@ -60,7 +76,18 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8900) -> None
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    DrainingServer(config, application, options.drain_seconds).run()
+
+
+def run(
+    config: uvicorn.Config,
+    application: Application,
+    options: Options,
+    sockets: list[socket.socket] | None = None,
+) -> None:
+    """Answer until SIGTERM or SIGINT."""
+    # A request leaves hardly a cycle behind; looking for them every 700 objects costs an eighth.
+    gc.set_threshold(*GC_THRESHOLDS)
+    DrainingServer(config, application, options.drain_seconds).run(sockets)
 
 
 class DrainingServer(uvicorn.Server):

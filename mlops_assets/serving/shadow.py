@@ -6,7 +6,7 @@ import time
 from collections import deque
 from datetime import UTC, datetime
 
-from mlops_assets.lifecycle.registry import CHAMPION, SHADOW
+from mlops_assets.lifecycle.registry import SHADOW
 from mlops_assets.serving.answers import first_not_finite
 from mlops_assets.serving.errors import brief
 from mlops_assets.serving.loading import ServedModel
@@ -57,9 +57,8 @@ class Shadow:
     def after_answer(self, routed: Routed, rows: Rows, answered: Answered) -> None:
         """Remember what was asked, where a shadow should see it; called on the event loop."""
         name = routed.model.version.model
-        shadow = self._models.shadow(name)
-        # The platform's own questions are not traffic.
-        if shadow is None or routed.variant != CHAMPION:
+        shadow = self._models.shadow_of(routed)
+        if shadow is None:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._metrics.shadow_dropped.labels(name).inc()

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from mlops_assets.lifecycle.artifact import Serving
+from mlops_assets.serving.dtypes import plain_dtype
 
 _INT64 = 2**63
 _ESCAPED = re.compile(r'[\\"\x00-\x1f]')
@@ -21,16 +22,14 @@ Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 def feature_type(dtype: str) -> Any:
     """The type of a feature's JSON value, by its pandas dtype."""
     import numpy as np
-    from pandas.api.types import pandas_dtype
 
-    known = pandas_dtype(dtype)
-    plain = getattr(known, "numpy_dtype", known)
+    known = plain_dtype(dtype)
     if known.kind == "f":
-        largest = float(np.finfo(plain).max)
-        limits = Meta(ge=-largest, le=largest) if plain.itemsize < 8 else Meta()
+        largest = float(np.finfo(known).max)
+        limits = Meta(ge=-largest, le=largest) if known.itemsize < 8 else Meta()
         return Annotated[float, limits] | None
     if known.kind in "iu":
-        bounds = np.iinfo(plain)
+        bounds = np.iinfo(known)
         # msgspec's limits are 64-bit integers with a sign.
         return Annotated[int, Meta(ge=int(bounds.min), le=min(int(bounds.max), _INT64 - 1))]
     return bool if known.kind == "b" else str

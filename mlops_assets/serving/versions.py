@@ -6,10 +6,13 @@ import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
 
+from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.registry import Registry
+from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.errors import brief
+from mlops_assets.serving.feed import Fetched, Wanted
 from mlops_assets.serving.loading import ServedModel, load
 
 RETRY_SECONDS = 10.0
@@ -17,21 +20,10 @@ RETRY_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-class Wanted(NamedTuple):
-    """A version that should serve.
-
-    ``registered_at`` tells a model from one that was deleted and registered anew: its versions
-    count from 1 again.
-    """
-
-    model: str
-    registered_at: int
-    number: int
-
-
 @dataclass(frozen=True)
 class _Failure:
     problem: str
+    fetched: Fetched
     retry_at: float
 
 
@@ -40,11 +32,11 @@ class Versions:
 
     Parameters
     ----------
-    registry : Registry
+    settings : Settings
     """
 
-    def __init__(self, registry: Registry):
-        self._registry = registry
+    def __init__(self, settings: Settings):
+        self._registry = Registry(settings)
         self._loaded: dict[Wanted, ServedModel] = {}
         self._failures: dict[Wanted, _Failure] = {}
         self.loads: Counter[str] = Counter()
@@ -58,11 +50,15 @@ class Versions:
         """A version, if it is loaded."""
         return self._loaded.get(wanted)
 
-    def get(self, wanted: Wanted, serving: int | None) -> tuple[ServedModel | None, str | None]:
+    def get(
+        self, wanted: Wanted, fetched: Fetched | None, serving: int | None
+    ) -> tuple[ServedModel | None, str | None]:
         """A version, loaded now if need be, or None and why it can't be.
 
         Parameters
         ----------
+        fetched : Fetched or None
+            None only for a version that is loaded.
         serving : int or None
             What serves in its stead, for the journal.
         """
@@ -70,8 +66,8 @@ class Versions:
         if found is not None:
             return found, None
         failure = self._failures.get(wanted)
-        if failure is None or time.monotonic() >= failure.retry_at:
-            failure = self._load(wanted, failure, serving)
+        if fetched is not None and _due(failure, fetched):
+            failure = self._load(fetched, failure, serving)
         return self._loaded.get(wanted), failure.problem if failure else None
 
     def keep(self, model: str, wanted: set[Wanted]) -> None:
@@ -82,11 +78,13 @@ class Versions:
             del self._failures[place]
 
     def _load(
-        self, wanted: Wanted, before: _Failure | None, serving: int | None
+        self, fetched: Fetched, before: _Failure | None, serving: int | None
     ) -> _Failure | None:
+        wanted = fetched.wanted
         try:
-            version = self._registry.version(wanted.model, wanted.number)
-            self._loaded[wanted] = load(self._registry, version)
+            if fetched.version is None or fetched.folder is None:
+                raise ArtifactError(fetched.problem or "its files were not fetched")
+            self._loaded[wanted] = load(self._registry, fetched.version, Path(fetched.folder))
         except Exception as error:
             # skops and the estimator are not our code and may raise anything; whatever it is,
             # the version that serves must go on.
@@ -95,7 +93,7 @@ class Versions:
                 log.error("%s: %s", wanted.model, problem, exc_info=error)
                 self._tell_journal(wanted, serving, problem)
             self.failures[wanted.model] += 1
-            self._failures[wanted] = _Failure(problem, time.monotonic() + RETRY_SECONDS)
+            self._failures[wanted] = _Failure(problem, fetched, time.monotonic() + RETRY_SECONDS)
             return self._failures[wanted]
         self._failures.pop(wanted, None)
         self.loads[wanted.model] += 1
@@ -120,3 +118,10 @@ class Versions:
             Journal(self._registry.settings.database_url).note(entry)
         except (SQLAlchemyError, OSError) as error:
             log.error("%s: the rollout journal can't be written: %s", wanted.model, brief(error))
+
+
+def _due(failure: _Failure | None, fetched: Fetched) -> bool:
+    if failure is None or fetched != failure.fetched:
+        return True
+    # What could not be fetched is tried again by who fetches.
+    return fetched.problem is None and time.monotonic() >= failure.retry_at

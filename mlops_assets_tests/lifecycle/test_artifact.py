@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ import pytest
 import skops.io
 import yaml
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_array
 
 from mlops_assets.lifecycle.artifact import (
     MODEL_FILE,
@@ -333,6 +339,36 @@ def test_a_model_that_names_its_own_classes_as_trusted_is_refused(files, trusted
     skops.io.load(files / MODEL_FILE, trusted=[trusted])  # what MLflow would do
     with pytest.raises(ArtifactError, match=f"not allowed: {trusted}"):
         load_estimator(files)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (partial(os.system, "true"), r"not allowed: posix\.system"),
+        (partial(np.fromfile, "/etc/passwd"), "not allowed|bound to 'fromfile'"),
+        (partial(np.exp, where=False), "bound to 'exp'"),
+        (partial(check_array, ensure_all_finite=True, dtype=None), "bound to 'check_array'"),
+        (partial(check_array, [[1.0]], dtype=[np.float64], ensure_all_finite=False), "bound to"),
+    ],
+)
+def test_a_function_with_arguments_bound_to_it_is_refused(files, function, said):
+    crafted = make_pipeline(FunctionTransformer(function), LinearRegression())
+    skops.io.dump(crafted, files / MODEL_FILE)
+    with pytest.raises(ArtifactError, match=said):
+        load_estimator(files)
+
+
+def test_a_boosting_of_categories_is_saved_and_loaded_without_further_trust(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.random(300), "kind": random.integers(0, 4, 300) * 1.0})
+    estimator = HistGradientBoostingClassifier(max_iter=5, categorical_features=["kind"])
+    estimator.fit(frame, (frame["x"] + frame["kind"] > 2).astype(int))
+    serving = SERVING.model_copy(
+        update={"features": [Feature(name=n, dtype="float64") for n in frame]}
+    )
+    write_version(tmp_path / "model", estimator, serving, frame[:2], np.zeros(2))
+    loaded = load_estimator(tmp_path / "model")
+    assert (loaded.predict_proba(frame) == estimator.predict_proba(frame)).all()
 
 
 def test_a_crafted_version_is_refused_through_the_registry(files, registry, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets import cli
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.ground_truth import FeedbackLog, Label, label_from, labels_from
+from mlops_assets.lifecycle.ground_truth import FeedbackLog, Label, label_from
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.prediction_log.compaction import compact
 from mlops_assets.lifecycle.prediction_log.reading import default_database
@@ -182,15 +182,6 @@ def test_label_that_the_task_can_not_have_is_refused(task, good, bad, words):
     assert made(good).value == (tuple(good) if isinstance(good, list) else good)
     with pytest.raises(ValueError, match=rf"value: {words} \(the task is {task}\), not"):
         made(bad)
-
-
-def test_labels_of_a_request_are_taken_whole_or_not_at_all():
-    good = {"prediction_id": "p", "value": 1}
-    made = labels_from("fraud", [good, good], logged_at=NOON, source="test")
-    assert [label.prediction_id for label in made] == ["p", "p"]
-    for bad, words in [(5, "an object"), ({"value": 1}, "a label names its prediction")]:
-        with pytest.raises(ValueError, match=rf"labels\[1\]: {words}"):
-            labels_from("fraud", [good, bad], logged_at=NOON, source="test")
 
 
 # --- the command ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.label_join import join_labels
 from mlops_assets.lifecycle.live import live_predictions
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -15,6 +16,11 @@ from mlops_assets.lifecycle.spec import ModelSpec
 NOON = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 OWN = ["prediction_id", "version", "at", "unit", "answer"]
+
+
+def live_frame(records, truth, spec, earlier=None):
+    """The records with the labels that the feature frame tells."""
+    return live_predictions(records, truth, spec, join_labels(records, truth, spec, earlier))
 
 
 def spec(task="binary_classification", metric="average_precision", **columns) -> ModelSpec:
@@ -70,7 +76,7 @@ def truth(numbers=(1, 2, 3), **changes):
 
 def test_one_row_an_answer_with_its_label():
     records = [record(3), record(1), record(2), record(9), record(1)]
-    live = live_predictions(records, truth(), spec())
+    live = live_frame(records, truth(), spec())
     assert list(live.columns) == [*OWN, "amount", "region", "gap", "prediction", "is_fraud"]
     assert list(live["prediction_id"]) == [r.prediction_id for r in records]
     np.testing.assert_array_equal(live["is_fraud"], [1, 1, 0, np.nan, 1])
@@ -85,14 +91,14 @@ def test_survives_the_log_and_parquet(tmp_path):
     log = PredictionLog(tmp_path)
     log.append([record(n, NOON + n * HOUR) for n in (1, 2)])
     log.close()
-    live = live_predictions(log.read("fraud").records, truth(), spec())
+    live = live_frame(log.read("fraud").records, truth(), spec())
     live.to_parquet(tmp_path / "live.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "live.parquet"), live)
 
 
 @pytest.mark.parametrize("known", [None, truth()])
 def test_no_records_keep_the_columns(known):
-    live = live_predictions([], known, spec())
+    live = live_frame([], known, spec())
     features = [] if known is None else ["amount", "region", "gap"]
     assert list(live.columns) == [*OWN, *features, "prediction", "is_fraud"]
     assert len(live) == 0
@@ -100,7 +106,7 @@ def test_no_records_keep_the_columns(known):
 
 
 def test_without_truth_no_label_is_known():
-    assert live_predictions([record(1)], None, spec())["is_fraud"].isna().all()
+    assert live_frame([record(1)], None, spec())["is_fraud"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_without_truth_no_label_is_known():
 )
 def test_keys_meet_whatever_their_dtype(ids, asked):
     records = [record(n, key={"id": key}) for n, key in zip((1, 2, 3), asked, strict=True)]
-    live = live_predictions(records, truth(id=ids), spec())
+    live = live_frame(records, truth(id=ids), spec())
     expected = [1, 0, np.nan if asked[2] is None else 1]
     np.testing.assert_array_equal(live["is_fraud"].astype(float), expected)
 
@@ -127,40 +133,40 @@ def test_unit_and_time_are_a_key(dtype):
     known = truth(card=7, at_time=pd.to_datetime([second, second + HOUR, second + 2 * HOUR]))
     zone = known["at_time"] if "UTC" in dtype else known["at_time"].dt.tz_localize(None)
     records = [record(1, second + n * HOUR, unit="7", key={}) for n in (0, 1, 5)]
-    live = live_predictions(records, known.assign(at_time=zone.astype(dtype)), spec(key=[]))
+    live = live_frame(records, known.assign(at_time=zone.astype(dtype)), spec(key=[]))
     np.testing.assert_array_equal(live["is_fraud"], [1, 0, np.nan])
 
 
 def test_time_in_the_key_is_the_event_time():
-    live = live_predictions([record(1)], truth(), spec(key=["id", "at_time"]))
+    live = live_frame([record(1)], truth(), spec(key=["id", "at_time"]))
     assert live["is_fraud"].tolist() == [1]
 
 
 def test_two_labels_for_a_key_are_none():
     known = truth((1, 1, 2, 2), is_fraud=[0, 1, 1, 1])
-    live = live_predictions([record(1), record(2)], known, spec())
+    live = live_frame([record(1), record(2)], known, spec())
     np.testing.assert_array_equal(live["is_fraud"], [np.nan, 1])
 
 
 def test_missing_key_joins_nothing():
     known = truth(id=pd.Series([None, 2, 3], dtype="Int64"))
-    live = live_predictions([record(1, key={})], known, spec())
+    live = live_frame([record(1, key={})], known, spec())
     assert live["is_fraud"].isna().all()
 
 
 def test_no_key_column_in_the_features_is_said():
     with pytest.raises(DeclarationError, match="the feature frame has no 'id'"):
-        live_predictions([record(1)], truth().drop(columns="id"), spec())
+        live_frame([record(1)], truth().drop(columns="id"), spec())
 
 
 def test_feature_named_as_a_column_of_ours_is_refused():
     with pytest.raises(DeclarationError, match="'version'"):
-        live_predictions([record(1, features={"version": 2})], None, spec())
+        live_frame([record(1, features={"version": 2})], None, spec())
 
 
 def test_feature_whose_type_changed_between_versions_is_text(tmp_path):
     records = [record(1, features={"band": 4}), record(2, features={"band": "4-6"})]
-    live = live_predictions(records, None, spec())
+    live = live_frame(records, None, spec())
     assert live["band"].tolist() == ["4", "4-6"]
     live.to_parquet(tmp_path / "live.parquet")
 
@@ -188,7 +194,7 @@ def test_ranking_has_what_was_taken_up_later():
         ]
     )
     records = [asked_by("u"), asked_by("u", NOON + HOUR), asked_by("x")]
-    live = live_predictions(records, known, ranking())
+    live = live_frame(records, known, ranking())
     assert list(live.columns) == [*OWN, "user", "first_item", "first_score", "product"]
     assert live["product"].tolist() == [["7", "8"], ["7"], []]
     assert live["first_item"].tolist() == ["5"] * 3
@@ -197,12 +203,12 @@ def test_ranking_has_what_was_taken_up_later():
 def test_ranking_item_of_earlier_windows_is_no_news():
     known = purchases([("u", 7, NOON + HOUR), ("u", 8, NOON + HOUR)])
     earlier = purchases([("u", 7, NOON - 99 * HOUR)])
-    live = live_predictions([asked_by("u")], known, ranking(), earlier)
+    live = live_frame([asked_by("u")], known, ranking(), earlier)
     assert live["product"].tolist() == [["8"]]
 
 
 def test_ranking_without_truth_is_not_known():
-    assert live_predictions([asked_by("u")], None, ranking())["product"].tolist() == [None]
-    assert list(live_predictions([], None, ranking())) == [
+    assert live_frame([asked_by("u")], None, ranking())["product"].tolist() == [None]
+    assert list(live_frame([], None, ranking())) == [
         *OWN, "first_item", "first_score", "product"
     ]  # fmt: skip

@@ -106,7 +106,7 @@ def test_live_predictions_carry_the_joined_labels(tmp_path):
     joined = join_labels(
         records, truth(), spec(), feedback=Feedback({records[0].prediction_id: 0.0})
     )
-    live = live_predictions(records, truth(), spec(), labels=joined)
+    live = live_predictions(records, truth(), spec(), joined)
     assert live["is_fraud"].tolist() == [0, 0]
     live.to_parquet(tmp_path / "live.parquet")
 

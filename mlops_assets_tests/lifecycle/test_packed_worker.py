@@ -42,10 +42,6 @@ json.dump({"scores": scores.tolist(), "foreign": sorted(heavy & set(sys.modules)
 """
 
 
-# What skops writes of the step that checks numbers beside categorical ones.
-CATEGORICAL = ("functools.partial", "sklearn.utils.validation.check_array")
-
-
 def version(estimator, columns, folder):
     seen = people(0)[columns]
     estimator.fit(seen, target(people(0), BINARY))
@@ -54,7 +50,7 @@ def version(estimator, columns, folder):
     )
     example = seen.head(5)
     scores = TASKS[BINARY].scores(estimator, example)
-    write_version(folder, estimator, serving, example, scores, CATEGORICAL)
+    write_version(folder, estimator, serving, example, scores)
     return folder
 
 
@@ -69,7 +65,7 @@ def test_a_version_is_packed_and_answers_without_scikit_learn(estimator, columns
     folder = version(estimator, columns, tmp_path / "version")
     unseen = people(1, 100)
     # More columns than features, as a hold-out has: the features are picked by name.
-    proof = convert_in_process(folder, unseen, CATEGORICAL)
+    proof = convert_in_process(folder, unseen)
     assert isinstance(proof, Proof), proof
     assert proof.hold_out_rows == 100
     kept = Proof.model_validate_json((folder / "packed" / "proof.json").read_text())

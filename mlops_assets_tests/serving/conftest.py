@@ -18,11 +18,15 @@ import pytest
 import uvicorn
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from mlops_assets.lifecycle.artifact import Feature, Serving, write_version
+from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_version
+from mlops_assets.lifecycle.packed.packers import pack
+from mlops_assets.lifecycle.packed.worker import PACKED_FOLDER
 from mlops_assets.lifecycle.registry import CHAMPION, Registry, Version
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.serving.app import build_app
+from mlops_assets.serving.following import Following
 from mlops_assets.serving.protocol import Protocol
+from mlops_assets_tests.follower import FollowerThread
 
 POLL_SECONDS = 0.1
 RECOMMENDER = "mlops_assets_tests.serving.recommender.Alphabet"
@@ -45,7 +49,9 @@ class Workbench:
         )
         self.registry = Registry(self.settings)
 
-    def register(self, estimator, serving: Serving, example: pd.DataFrame) -> Version:
+    def register(
+        self, estimator, serving: Serving, example: pd.DataFrame, packed: bool = False
+    ) -> Version:
         """A new version of ``serving.model``, without an alias."""
         client, model = self.registry.client, serving.model
         known = client.get_experiment_by_name(model)
@@ -59,6 +65,9 @@ class Workbench:
         output = np.zeros(len(example))
         trusted = self.settings.trusted_types
         digest = write_version(folder, estimator, serving, example, output, trusted)
+        if packed:
+            pack(estimator, serving.features, serving.task, folder / PACKED_FOLDER)
+            digest = folder_digest(folder)
         logged = client.create_logged_model(experiment, name=model, source_run_id=run)
         client.log_model_artifacts(logged.model_id, str(folder))
         client.finalize_logged_model(logged.model_id, "READY")
@@ -87,7 +96,7 @@ class Workbench:
         )
         return self.register(estimator, serving, frame[:2]), estimator
 
-    def line(self, model: str, slope: float) -> Version:
+    def line(self, model: str, slope: float, packed: bool = False) -> Version:
         """A version that answers ``slope * x``, so that each answer tells its version."""
         frame = pd.DataFrame({"x": np.arange(10.0)})
         estimator = LinearRegression(fit_intercept=False).fit(frame, slope * frame["x"])
@@ -99,7 +108,7 @@ class Workbench:
             time=None,
             key=[],
         )
-        return self.register(estimator, serving, frame[:2])
+        return self.register(estimator, serving, frame[:2], packed)
 
 
 def sample(seed: int, rows: int = 200) -> pd.DataFrame:
@@ -137,9 +146,10 @@ def answers_health(client: httpx.Client, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def running(settings: Settings, **others):
+def running(settings: Settings, following: Following | None = None, **others):
     """The server in a thread of this process; gives a client of it."""
-    application = build_app(settings, POLL_SECONDS, **others)
+    following = following or FollowerThread(settings, POLL_SECONDS)
+    application = build_app(settings, POLL_SECONDS, following=following, **others)
     server = uvicorn.Server(
         uvicorn.Config(application, log_config=None, access_log=False, http=Protocol, ws="none")
     )
@@ -156,15 +166,17 @@ def running(settings: Settings, **others):
 
 
 @contextlib.contextmanager
-def process(settings: Settings, until: str = "/v2/health/ready", **variables: str):
+def process(
+    settings: Settings,
+    until: str = "/v2/health/ready",
+    workers: int = 1,
+    flags: tuple[str, ...] = (),
+    **variables: str,
+):
     """The server as the process that ``serve`` is; gives it and its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    code = (
-        "from mlops_assets.lifecycle.settings import Settings\n"
-        "from mlops_assets.serving.server import serve\n"
-        f"serve(Settings.from_environment(), port={port})"
-    )
+    command = ["-m", "mlops_assets.cli", "serve", "--port", str(port), "--workers", str(workers)]
     environment = {
         **os.environ,
         "MLOPS_HOME": str(settings.home),
@@ -174,7 +186,7 @@ def process(settings: Settings, until: str = "/v2/health/ready", **variables: st
     }
     log = settings.home / "server.log"
     with log.open("wb") as errors:
-        child = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=errors)
+        child = subprocess.Popen([sys.executable, *flags, *command], env=environment, stderr=errors)
     base = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=base) as client:

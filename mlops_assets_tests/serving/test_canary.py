@@ -134,7 +134,10 @@ def test_a_shadow_sees_everything_and_answers_nobody(shop):
     client.post("/predict/shop", json={"amount": 1.0, "count": 1}, headers={"x-mlops-probe": "1"})
     answered_by(client, "shop", UNITS[:5])
     wait_for(lambda: len(shadowed(bench, "shop")) > before + 404)
-    assert len(shadowed(bench, "shop")) <= before + 406
+    assert len(shadowed(bench, "shop")) == before + 405
+    records = PredictionLog(bench.settings.prediction_log).read("shop").records
+    (pinned,) = [r for r in records if r.variant == "pinned"]
+    assert pinned.version == 1
 
 
 def test_a_version_that_fails_is_logged_as_failed_under_its_own_name(own_bench):

@@ -52,11 +52,12 @@ def metric(client, name: str, **labels: str) -> float:
 @pytest.fixture(scope="module")
 def keyed(bench, card, tmp_path_factory):
     """A server with three keys: a client without one, and the keys by name."""
-    secrets = {name: f"secret-of-{name}" for name in ("shop", "other", "prometheus")}
+    secrets = {name: f"secret-of-{name}" for name in ("shop", "other", "prometheus", "dagster")}
     scopes = {
         "shop": {"models": ["operated"]},
         "other": {"models": ["elsewhere"]},
         "prometheus": {"models": ["*"], "actions": ["metrics"]},
+        "dagster": {"models": ["*"], "actions": ["predict", "probe"]},
     }
     entries = [
         {"name": name, "sha256": hashlib.sha256(secret.encode()).hexdigest(), **scopes[name]}
@@ -114,12 +115,32 @@ def test_health_asks_for_no_key(keyed):
 def test_deployment_asks_its_endpoint_with_a_key(keyed, bench, card, monkeypatch):
     server, secrets = keyed
     url = str(server.base_url).rstrip("/")
-    monkeypatch.setenv("MLOPS_API_KEY", secrets["shop"])
+    monkeypatch.setenv("MLOPS_API_KEY", secrets["dagster"])
     assert check_endpoint(bench.registry, card, url)["rows"] == 2
     monkeypatch.setenv("MLOPS_API_KEY", "wrong")
     monkeypatch.setattr("mlops_assets.lifecycle.endpoint.PATIENCE_SECONDS", 0.1)
     with pytest.raises(RolloutError, match="401"):
         check_endpoint(bench.registry, card, url)
+
+
+def test_a_client_can_not_hide_its_traffic_as_probes(keyed):
+    server, secrets = keyed
+    headers = {"x-api-key": secrets["shop"], "x-mlops-probe": "1"}
+    reply = server.post("/predict/operated", json=GOOD, headers=headers)
+    assert reply.status_code == 403
+    assert "may not probe" in reply.json()["error"]
+
+
+def test_answers_that_left_without_a_record_are_counted(own_bench):
+    version = own_bench.line("lost", 2.0)
+    own_bench.promote(version)
+    own_bench.settings.prediction_log.write_text("a file where the folder should be")
+    with running(own_bench.settings, options=Options(answer_unlogged=("lost",))) as client:
+        wait_for(serves(client, version))
+        assert metric(client, "mlops_unlogged_answers_total", model="lost") == 0
+        reply = client.post("/predict/lost", json=[{"x": 1.0}, {"x": 2.0}, {"x": 3.0}])
+        assert reply.status_code == 200
+        assert metric(client, "mlops_unlogged_answers_total", model="lost") == 3
 
 
 def test_a_key_is_never_logged(keyed, caplog):

@@ -14,6 +14,7 @@ from mlops_assets.lifecycle.registry import (
     CANARY,
     CHALLENGER,
     CHAMPION,
+    NAMES_TAG,
     PREVIOUS,
     RETIRED_TAG,
     SHADOW,
@@ -81,6 +82,8 @@ def _expose(registry: Registry, begun: Entry) -> None:
     """The share first: an alias without one would be a canary of unknown size."""
     share = float(begun.evidence["share"])
     registry.set_tag(begun.model, begun.version, SHARE_TAG, f"{share:g}")
+    if "names" in begun.evidence:
+        registry.set_tag(begun.model, begun.version, NAMES_TAG, ",".join(begun.evidence["names"]))
     alias = SHADOW if share == 0 else CANARY
     registry.set_alias(begun.model, alias, begun.version)
     other = CANARY if alias == SHADOW else SHADOW

@@ -13,7 +13,7 @@ from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.rollout import steps
 from mlops_assets.lifecycle.rollout.history import PROMOTE, Rollout, latest_rollout
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
-from mlops_assets.lifecycle.rollout.strategies import STRATEGIES, Decision, RolloutState, weigh
+from mlops_assets.lifecycle.rollout.strategies import KPI, STRATEGIES, Decision, RolloutState, weigh
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.ground_truth import FeedbackLog
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # How far before a rollout the champion's usual answers are taken from.
 BEFORE = timedelta(days=1)
-KPI = "kpi"
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,7 @@ def _traffic(
         champion=rollout.champion,
         values=values,
         unit_window=spec.deployment.unit_window,
+        names=rollout.names,
     )
 
 

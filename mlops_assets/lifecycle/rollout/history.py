@@ -34,6 +34,8 @@ class Rollout:
     begun : Entry
     periods : tuple of Period
         Oldest first.
+    names : tuple of str or None
+        What champion and version are called in the prediction log, where it is not by role.
     ended : Entry or None
         What made it the champion or took it back; None while it is under way.
     """
@@ -45,6 +47,7 @@ class Rollout:
     window: str
     begun: Entry
     periods: tuple[Period, ...]
+    names: tuple[str, str] | None = None
     ended: Entry | None = None
 
     @property
@@ -157,6 +160,7 @@ def _rollout(model: str, steps: list[Entry], ended: Entry | None) -> Rollout:
             Period(start, end, float(step.evidence["share"]))
             for start, end, step in zip(starts, ends, steps, strict=True)
         ),
+        names=tuple(begun.evidence["names"]) if "names" in begun.evidence else None,
         ended=ended,
     )
 

@@ -1,7 +1,8 @@
 """How an accepted challenger reaches its users, as it is declared."""
 
+import math
 from datetime import timedelta
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -9,6 +10,9 @@ from mlops_assets.lifecycle.declaration import Declaration, Duration, did_you_me
 from mlops_assets.lifecycle.rollout.guardrails import GUARDRAILS
 from mlops_assets.lifecycle.rollout.strategies import STRATEGIES
 
+VariantName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,30}$")]
+# What the prediction log calls those that have no name of their own.
+RESERVED = ("champion", "canary", "shadow", "previous", "probe", "pinned")
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 
@@ -18,6 +22,10 @@ class DeploymentPolicy(Declaration):
 
     strategy: str = "direct"
     steps: tuple[float, ...] = Field((5, 25, 50), description="Percent of the units; then 100.")
+    split: dict[VariantName, float] | None = Field(
+        None,
+        description="Of ab: percent of the units by name, the champion's first; 100 together.",
+    )
     guardrails: dict[str, float] = Field(
         default_factory=lambda: {"error_rate": 1.5, "latency_p95": 1.5},
         description="What is tolerated against the champion; for kpi the loss as a share.",
@@ -55,7 +63,8 @@ class DeploymentPolicy(Declaration):
         if declared and not strategy.watched:
             yield f"strategy: {self.strategy} compares nothing, so it has no {', '.join(declared)}"
         if "steps" in declared and strategy.watched and not strategy.stepwise:
-            yield f"strategy: {self.strategy} serves nothing, so it has no steps"
+            yield f"strategy: {self.strategy} has no steps: its share stays as it is"
+        yield from self._split_problems()
         yield from self._guardrail_problems()
         rising = all(a < b for a, b in zip((0, *self.steps), (*self.steps, 100), strict=True))
         if not self.steps or not rising:
@@ -65,6 +74,18 @@ class DeploymentPolicy(Declaration):
             yield "max_duration must be longer than min_duration"
         if not self.unit_window:
             yield "unit_window must be longer than 0s"
+
+    def _split_problems(self):
+        if self.strategy != "ab":
+            if self.split is not None:
+                yield f"strategy: {self.strategy} has no split; ab has"
+            return
+        shares = list((self.split or {}).values())
+        if len(shares) != 2 or min(shares) <= 0 or not math.isclose(sum(shares), 100):
+            yield "ab needs a split of two names whose percents make 100, such as {a: 50, b: 50}"
+        for name in self.split or {}:
+            if name in RESERVED:
+                yield f"split: {name} means something else; not {', '.join(RESERVED)}"
 
     def _guardrail_problems(self):
         if not self.guardrails:

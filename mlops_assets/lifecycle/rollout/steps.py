@@ -34,6 +34,7 @@ def begin(
     *,
     strategy: str,
     share: float,
+    names: tuple[str, str] | None = None,
     policy_hash: str,
     data_version: str,
     who: str,
@@ -49,6 +50,9 @@ def begin(
         For the journal.
     share : float
         Of the units, at least 0 (a shadow, which answers nobody) and below 1.
+    names : tuple of str or None
+        What champion and challenger are called in the prediction log, where they are compared
+        by names.
     policy_hash, data_version : str
         As they are now, see :func:`~mlops_assets.lifecycle.rollout.promotion.promote`.
     who : str
@@ -101,7 +105,12 @@ def begin(
             previous_after=None,
             who=who,
             why=f"{report.verdict.verdict}: {'; '.join(report.verdict.reasons)}",
-            evidence={"strategy": strategy, "share": share, **evidence},
+            evidence={
+                "strategy": strategy,
+                "share": share,
+                **({"names": names} if names else {}),
+                **evidence,
+            },
         )
         carry_out(registry, journal, journal.begin(entry))
         return _required(journal, model)
@@ -203,6 +212,34 @@ def take_back(
         evidence={"share": 0.0, "rollout": evidence or {}},
     )
     return carry_out(registry, journal, journal.begin(entry))
+
+
+def conclude(
+    registry: Registry, journal: Journal, model: str, keep: str, *, who: str, why: str
+) -> Entry:
+    """End a comparison by names on a person's word: the named variant answers everybody.
+
+    Raises
+    ------
+    RolloutError
+        When no such comparison is under way, or it has no variant of that name.
+    ArtifactError
+        When the files of the version to keep are not those that were judged.
+    """
+    rollout = _required(journal, model)
+    if rollout.names is None:
+        raise RolloutError(
+            f"{model} v{rollout.version} comes by {rollout.strategy}, which evidence moves on; "
+            "a person can take it back (rollback)"
+        )
+    if keep not in rollout.names:
+        raise RolloutError(f"{model} compares {' and '.join(rollout.names)}; {keep!r} is neither")
+    word = {"decision": "a person's word", "keeps": keep}
+    if keep == rollout.names[0]:
+        return abort(registry, journal, model, who=who, why=why, evidence=word)
+    return advance(
+        registry, journal, model, rollout.version, share=1.0, who=who, why=why, evidence=word
+    )
 
 
 def _required(journal: Journal, model: str) -> Rollout:

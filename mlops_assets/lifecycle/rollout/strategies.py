@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
     from mlops_assets.lifecycle.rollout.traffic import Traffic
 
+KPI = "kpi"
 SILENCE = 100  # canary answers that should have come, and did not
 
 
@@ -63,6 +64,14 @@ class Strategy(ABC):
     watched: ClassVar[bool]
     stepwise: ClassVar[bool]
 
+    def first_share(self, policy: "DeploymentPolicy") -> float:
+        """The share of the units that a challenger begins with; 0 answers nobody."""
+        return 0.0
+
+    def names(self, policy: "DeploymentPolicy") -> tuple[str, str] | None:
+        """What champion and challenger are called beside each other, where they have names."""
+        return None
+
     @abstractmethod
     def decide(
         self,
@@ -109,6 +118,9 @@ class Canary(Strategy):
     watched = True
     stepwise = True
 
+    def first_share(self, policy):
+        return policy.steps[0] / 100
+
     def decide(self, policy, state, traffic, now):
         shares = [step / 100 for step in policy.steps]
         if state.share <= 0:
@@ -139,7 +151,47 @@ class Shadow(Strategy):
         return _judge(policy, state, traffic, now, 1.0)
 
 
-STRATEGIES: dict[str, Strategy] = {cls.name: cls() for cls in (Direct, Canary, Shadow)}
+class Split(Strategy):
+    """Two versions side by side under names and at fixed shares, until one is shown to be better.
+
+    The champion has the first name of ``split``, the challenger the second. A guardrail that is
+    violated ends it for the champion, as it ends a canary. Else the guardrail ``kpi`` decides,
+    when its confidence sequence leaves zero out, on either side with the error ``alpha``; without
+    it, or before, a person concludes (``mlops-assets conclude``).
+    """
+
+    name = "ab"
+    watched = True
+    stepwise = False
+
+    def first_share(self, policy):
+        _, challenger = policy.split
+        return policy.split[challenger] / 100
+
+    def names(self, policy):
+        champion, challenger = policy.split
+        return champion, challenger
+
+    def decide(self, policy, state, traffic, now):
+        # Neither side is in doubt more than the other: both claims have the same error.
+        even = policy.model_copy(update={"beta": policy.alpha})
+        seen = _judge(even, state, traffic, now, 1.0)
+        kpi = next((e for e in seen.evidence if e.guardrail == KPI), None)
+        if kpi is not None and kpi.high is not None and kpi.high < 0 and seen.kind != "roll_back":
+            reason = f"the champion is better: {kpi.words}"
+            return Decision(kind="roll_back", share=0.0, reason=reason, evidence=seen.evidence)
+        better = kpi is not None and kpi.low is not None and kpi.low > 0
+        if seen.kind != "advance" or better:
+            return seen
+        why = (
+            f"{kpi.words}; neither is shown to be better"
+            if kpi
+            else ("the guardrails hold, and no kpi is declared that could tell which is better")
+        )
+        return _wait(policy, state, now, [why], seen.evidence)
+
+
+STRATEGIES: dict[str, Strategy] = {cls.name: cls() for cls in (Direct, Canary, Shadow, Split)}
 
 
 def weigh(policy: "DeploymentPolicy", traffic: "Traffic") -> list[GuardrailEvidence]:

@@ -38,6 +38,8 @@ class Traffic:
     unit_window : timedelta
         How long a unit's bad events count as one. Longer is safer against units that are bad all
         the time, shorter finds more where few units ask much.
+    names : tuple of str, optional
+        What champion and canary are called in the log during the rollout, beside their roles.
 
     Raises
     ------
@@ -52,11 +54,13 @@ class Traffic:
         canary: int,
         champion: int,
         unit_window: timedelta = UNIT_WINDOW,
+        names: tuple[str, str] | None = None,
     ):
         check(periods)
         self.periods = list(periods)
         self.canary, self.champion = canary, champion
         self.unit_window = unit_window
+        self._arms = ARMS | dict(zip(names or (), (CHAMPION, CANARY), strict=False))
         self.baseline: Baseline | None = None
         self.last: datetime | None = None
         self._past = Past()
@@ -169,11 +173,11 @@ class Traffic:
     # --- counting ---------------------------------------------------------------------------
 
     def _compared(self, record: Record) -> bool:
-        arm = ARMS.get(record.variant)
+        arm = self._arms.get(record.variant)
         return arm is not None and record.version == (self.champion, self.canary)[arm]
 
     def _rows(self, records: list[Record]) -> Rows:
-        arms = np.array([ARMS[r.variant] for r in records])
+        arms = np.array([self._arms[r.variant] for r in records])
         starts = np.array([p.start.timestamp() for p in self.periods])
         ends = np.array([p.end.timestamp() if p.end else np.inf for p in self.periods])
         return Rows.of(records, arms, starts, ends, SLICE, self.unit_window)
@@ -267,6 +271,7 @@ def tally(
     champion: int,
     values: Mapping[str, float] | None = None,
     unit_window: timedelta = UNIT_WINDOW,
+    names: tuple[str, str] | None = None,
 ) -> Traffic:
     """Count the records of a rollout, and those before it that say what is usual.
 
@@ -279,10 +284,12 @@ def tally(
         Versions.
     values : mapping of str to float, optional
         What answers turned out to be worth, by prediction id; more is better.
-    unit_window : timedelta
+    unit_window, names
         See `Traffic`.
     """
-    traffic = Traffic(periods, canary=canary, champion=champion, unit_window=unit_window)
+    traffic = Traffic(
+        periods, canary=canary, champion=champion, unit_window=unit_window, names=names
+    )
     records = list(records)
     traffic.extend(records)
     if values:
