@@ -171,6 +171,14 @@ def test_a_ranking_has_no_weight():
         )
 
 
+@pytest.mark.parametrize("key", ["metric", "floor"])
+def test_actual_over_expected_decides_nothing(key):
+    gate = {"metric": "gini", "margin": 0.01}
+    gate |= {"metric": "a_over_e"} if key == "metric" else {"floor": {"a_over_e": 0.9}}
+    with pytest.raises(ValueError, match="a_over_e is a description"):
+        claims_spec(gate=gate)
+
+
 def test_a_weight_must_be_there_as_the_target_must():
     assert claims_spec().columns.required == ["claims", "years"]
 
