@@ -1,5 +1,7 @@
 """A declaration with every key of the gate, through the real platform."""
 
+import pytest
+
 from mlops_assets_tests.harness import checks, errors, visits, week, weekly
 
 EVERY_KEY = {
@@ -35,8 +37,12 @@ LINES = [
 ]
 
 
-def declared(**gate):
-    changes = {"columns__kpi": "minutes", "columns__ignore": ["region", "age_band"]}
+def declared(packed=False, **gate):
+    changes = {
+        "serving__packed": packed,
+        "columns__kpi": "minutes",
+        "columns__ignore": ["region", "age_band"],
+    }
     return weekly(gate=EVERY_KEY | gate, **changes)
 
 
@@ -49,9 +55,10 @@ def data():
     )
 
 
+@pytest.mark.slow
 def test_all_rules_are_judged_and_a_single_failed_one_blocks_by_its_name(lab):
     lab.write(data())
-    lab.declare(declared())
+    lab.declare(declared(packed=True))
     assert lab.fill(0, 4).success
     with lab.server():
         first = lab.run("lifecycle", week(2))
@@ -59,7 +66,9 @@ def test_all_rules_are_judged_and_a_single_failed_one_blocks_by_its_name(lab):
         report = lab.stored("evaluation_report", week(2))
         assert [rule.name for rule in report.rules] == LINES
         assert report.verdict.verdict == "first_model"
+        assert "calls of the packed form" in report.rules[LINES.index("limits.latency_ms")].words
 
+        lab.declare(declared())
         second = lab.run("lifecycle", week(3))
         assert second.success, errors(second)
         report = lab.stored("evaluation_report", week(3))
@@ -74,3 +83,11 @@ def test_all_rules_are_judged_and_a_single_failed_one_blocks_by_its_name(lab):
     assert gate.metadata["verdict"].value == "blocked"
     assert gate.description.startswith("blocked: limits.size_mb: all files, in MB: ")
     assert lab.aliases()["champion"] == 2
+
+    # Neither a gate that was made easier nor a report that was deleted makes it a first look.
+    lab.file("evaluation_report", week(4)).unlink()
+    lab.declare(declared(calibration={"max_error": 0.3}))
+    again = lab.run("lifecycle", week(4), only=["evaluation_report"])
+    assert again.success, errors(again)
+    report = lab.stored("evaluation_report", week(4))
+    assert (report.look, report.comparison.alpha) == (2, 0.025)

@@ -1,5 +1,6 @@
 """No declared part of the traffic pays for the gain of the whole."""
 
+import math
 from dataclasses import dataclass, replace
 
 from mlops_assets.lifecycle.gate import TESTS
@@ -99,6 +100,9 @@ def _slices(column, evidence):
             continue
         turned = Paired(paired.truth, paired.rival, paired.challenger, paired.units, paired.weights)
         loss = test.gain(metric, turned, evidence.alpha)
+        if not math.isfinite(loss.estimate):
+            yield _Slice(column, value, rows, None, f"{policy.metric} is {loss.estimate} here")
+            continue
         gain = replace(loss, estimate=-loss.estimate, low=-loss.high, high=-loss.low)
         p_worse = loss.p_value
         yield _Slice(column, value, rows, gain, "", p_worse)
