@@ -322,15 +322,21 @@ def test_a_model_that_comes_out_otherwise_each_time_is_told(lab, monkeypatch, ca
     assert {m["metric"] for m in made["metrics"]} >= {"log_loss", "roc_auc"}
 
 
-def test_a_change_of_parameters_and_packages_is_named(lab, monkeypatch, capsys):
-    found = trained(lab, training={"windows": 2, "hold_out": 1, "reproduce": False})
-    assert "trained_model/reproducible" not in found
+def test_a_long_fit_is_not_tried_twice_and_what_changed_since_is_named(lab, monkeypatch, capsys):
+    monkeypatch.setattr(trained_model, "REFIT_SECONDS", 0.0)
+    found = trained(lab)["trained_model/reproducible"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "not tried: the fit took" in found.description
+    assert "run `mlops-assets reproduce shop@1`" in found.description
     lab.declare(
         weekly(
             estimator={"class": "sklearn.linear_model.LogisticRegression", "params": {"C": 0.5}},
             training={"windows": 2, "hold_out": 1, "reproduce": False},
         )
     )
+    checked = {key.name for key in lab.definitions.resolve_asset_graph().asset_check_keys}
+    assert {"signature", "safe_to_load"} <= checked
+    assert "reproducible" not in checked
     now = fingerprint.environment() | {"scikit-learn": "99.0"}
     monkeypatch.setattr(reproduce, "environment", lambda: now)
     monkeypatch.setattr(reproduce, "environment_digest", lambda: "another")
@@ -343,14 +349,6 @@ def test_a_change_of_parameters_and_packages_is_named(lab, monkeypatch, capsys):
     assert "differs: model.skops" in said
     assert cli(lab, "reproduce", "shop@9") == 1
     assert "shop has no version 9" in capsys.readouterr().err
-
-
-def test_a_fit_that_takes_long_is_not_tried_twice(lab, monkeypatch):
-    monkeypatch.setattr(trained_model, "REFIT_SECONDS", 0.0)
-    found = trained(lab)["trained_model/reproducible"]
-    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "not tried: the fit took" in found.description
-    assert "run `mlops-assets reproduce shop@1`" in found.description
 
 
 def test_iris_as_it_ships_is_reproduced_arrays_and_all(lab, capsys):

@@ -215,10 +215,17 @@ def test_an_edited_journal_approves_nothing(shop):
 
 
 @pytest.fixture
-def serving(shop):
-    """v2 is champion, v1 was, v3 is on its way as a canary."""
+def champion(shop):
+    """v2 is champion, v1 was."""
     for number in (shop.register(), shop.register()):
         shop.promote(number)
+    return shop
+
+
+@pytest.fixture
+def serving(champion):
+    """And v3 is on its way as a canary."""
+    shop = champion
     steps.begin(
         shop.registry,
         shop.journal,
@@ -286,19 +293,19 @@ def test_what_is_not_in_service_is_not_retired(shop):
         ({"successor": "a", "pointer": "https://x.org"}, "not both"),
     ],
 )
-def test_a_pointer_leads_somewhere(serving, where, said):
+def test_a_pointer_leads_somewhere(champion, where, said):
     with pytest.raises((DeclarationError, RolloutError), match=said):
-        retire(serving, **where)
-    assert serving.aliases[CHAMPION] == 2
+        retire(champion, **where)
+    assert champion.aliases[CHAMPION] == 2
 
 
-def test_a_champion_whose_files_changed_is_not_reinstated(serving):
-    retire(serving)
-    (serving.folder(2) / "model.skops").write_bytes(b"other")
+def test_a_champion_whose_files_changed_is_not_reinstated(champion):
+    retire(champion)
+    (champion.folder(2) / "model.skops").write_bytes(b"other")
     with pytest.raises(Exception, match="are not those that were trained"):
-        reinstate(serving)
-    assert serving.aliases == {}
-    assert tag(serving) is not None
+        reinstate(champion)
+    assert champion.aliases == {}
+    assert tag(champion) is not None
 
 
 class DyingTags(DyingRegistry):
@@ -326,30 +333,30 @@ def dying(shop, writes, change):
 
 
 @pytest.mark.parametrize("writes", range(9))
-def test_a_retirement_that_dies_anywhere_is_completed(serving, writes):
-    died = dying(serving, writes, retire)
+def test_a_retirement_that_dies_anywhere_is_completed(champion, writes):
+    died = dying(champion, writes, retire)
     assert died == (writes < 8), "begun, the tag, five aliases, done"
-    aliases = serving.aliases
-    assert CHAMPION in aliases or tag(serving), "404 is never answered in between"
-    assert (tag(serving) is not None) == (writes >= 2)
-    retire(serving)
-    assert (serving.aliases, tag(serving) is not None) == ({}, True)
-    serving.journal.verify()
-    assert reinstate(serving).version == 2
-    assert serving.aliases == {CHAMPION: 2, PREVIOUS: 1}
+    aliases = champion.aliases
+    assert CHAMPION in aliases or tag(champion), "404 is never answered in between"
+    assert (tag(champion) is not None) == (writes >= 2)
+    retire(champion)
+    assert (champion.aliases, tag(champion) is not None) == ({}, True)
+    champion.journal.verify()
+    assert reinstate(champion).version == 2
+    assert champion.aliases == {CHAMPION: 2, PREVIOUS: 1}
 
 
 @pytest.mark.parametrize("writes", range(6))
-def test_a_reinstatement_that_dies_anywhere_is_completed(serving, writes):
-    retire(serving)
-    died = dying(serving, writes, reinstate)
+def test_a_reinstatement_that_dies_anywhere_is_completed(champion, writes):
+    retire(champion)
+    died = dying(champion, writes, reinstate)
     assert died == (writes < 5), "begun, previous, champion, the tag, done"
-    assert CHAMPION in serving.aliases or tag(serving)
+    assert CHAMPION in champion.aliases or tag(champion)
     if died:
-        assert reinstate(serving).version == 2
-    assert (serving.aliases, tag(serving)) == ({CHAMPION: 2, PREVIOUS: 1}, None)
-    assert retired(serving.journal, MODEL) is None
-    serving.journal.verify()
+        assert reinstate(champion).version == 2
+    assert (champion.aliases, tag(champion)) == ({CHAMPION: 2, PREVIOUS: 1}, None)
+    assert retired(champion.journal, MODEL) is None
+    champion.journal.verify()
 
 
 @pytest.mark.parametrize("writes", range(3))
