@@ -163,4 +163,4 @@ def _reason(rule: "Rule") -> str:
 
 
 def _level(comparison: Comparison) -> str:
-    return f"{1 - comparison.alpha:.0%}"
+    return f"{100 * (1 - comparison.alpha):g}%"

@@ -26,7 +26,7 @@ def over_units(statistic: "Resampled", count: int, alpha: float, cells: int = 0)
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = float(statistic(np.ones((1, count)))[0])
+        estimate = float(statistic(np.ones((1, count), np.uint8))[0])
         rows = max(count, cells)
         return ClusterBootstrap().interval(estimate, statistic, rows, count, alpha)
 

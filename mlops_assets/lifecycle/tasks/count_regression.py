@@ -30,3 +30,13 @@ class CountRegression(Regression):
         if len(truth) and (truth < 0).any():
             return "negative counts"
         return super().check_truth(truth) or (None if (truth > 0).any() else "no count above 0")
+
+    def plots(self):
+        from mlops_assets.lifecycle.tasks.plots import amounts
+
+        return {"Lorenz curve": amounts.lorenz, "lift": amounts.lift}
+
+    def paired_plots(self):
+        from mlops_assets.lifecycle.tasks.plots import amounts
+
+        return {"double lift": amounts.double_lift}

@@ -97,9 +97,10 @@ def _slices(column, evidence):
         if why_not:
             yield _Slice(column, value, rows, None, why_not)
             continue
-        gain = test.gain(metric, paired, evidence.alpha)
         turned = Paired(paired.truth, paired.rival, paired.challenger, paired.units, paired.weights)
-        p_worse = test.gain(metric, turned, evidence.alpha).p_value
+        loss = test.gain(metric, turned, evidence.alpha)
+        gain = replace(loss, estimate=-loss.estimate, low=-loss.high, high=-loss.low)
+        p_worse = loss.p_value
         yield _Slice(column, value, rows, gain, "", p_worse)
 
 
@@ -112,7 +113,7 @@ def _holm(slices, alpha):
         return [(s, None) for s in slices]
     _, corrected, _, _ = multipletests([s.p_worse for s in judged], alpha, method="holm")
     by_slice = {(s.column, s.value): float(p) for s, p in zip(judged, corrected, strict=True)}
-    return [(replace(s), by_slice.get((s.column, s.value))) for s in slices]
+    return [(s, by_slice.get((s.column, s.value))) for s in slices]
 
 
 def _part(found, p_value):
