@@ -22,7 +22,7 @@ CLOCK = """
 import json, time
 from mlops_assets.assets import explained
 from mlops_assets.lifecycle import card_publishing
-from mlops_assets.lifecycle.explaining import explain
+from mlops_assets.lifecycle.explaining import explain, pictures
 from mlops_assets.lifecycle.report_html import evaluation
 spent = {}
 def timed(module, name):
@@ -35,6 +35,7 @@ def timed(module, name):
             spent[name] = time.process_time() - start
     setattr(module, name, outer)
 timed(explain, "explain")
+timed(pictures, "pictures")
 timed(evaluation, "evaluation_page")
 timed(card_publishing, "card_of")
 timed(card_publishing, "publish_card")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -29,6 +29,9 @@ from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.resources import FrameIOManager, MlflowResource, Platform, ReportIOManager
 from mlops_assets.resources.storage import Page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GATE = "gate"
 CARD = "model_card/model_card.md"
@@ -69,7 +72,7 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         window = window_of(context, spec)
         known = features if isinstance(features, dict) else {window.key: features}
         before = _stored(reports, spec, window)
-        report = _judge(spec, window, trained, known, platform, before, _live(frames, spec))
+        report, drawn = _judge(spec, window, trained, known, platform, before, _live(frames, spec))
         if report is before:
             context.log.info("judged on exactly this before: nothing to do")
         _log_metrics(platform, trained, report)
@@ -78,7 +81,8 @@ def evaluation_report_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsD
         yield dg.MaterializeResult(
             value=report,
             data_version=dg.DataVersion(report.fingerprint),
-            metadata=_metadata(report) | _publish(spec, report, trained, page, platform, mlflow),
+            metadata=_metadata(report)
+            | _publish(spec, report, drawn, trained, page, platform, mlflow),
         )
         yield _gate(report)
 
@@ -93,8 +97,10 @@ def _judge(
     platform: Platform,
     before: EvaluationReport | None,
     live: Live | None,
-) -> EvaluationReport:
+) -> "tuple[EvaluationReport, dict[str, Figure] | None]":
+    """The report with its plots; no plots where it is the stored one, whose page has them."""
     from mlops_assets.lifecycle.explaining.explain import explain
+    from mlops_assets.lifecycle.explaining.pictures import pictures
 
     registry = platform.registry
     challenger = registry.version(spec.name, trained.version)
@@ -105,7 +111,7 @@ def _judge(
         serves_already = champion is not None and champion.number == challenger.number
         now = fingerprint(spec, challenger, champion, held_version, live)
         if serves_already or before.fingerprint == now:
-            return before
+            return before, None
     question = fingerprint(spec, challenger, champion, held_version)
     look = looks.taken(registry, spec.name, held_version, question)
     with TemporaryDirectory(prefix="mlops-judge-") as folder:
@@ -120,7 +126,8 @@ def _judge(
             spec, window.key, seen, held, candidate, rival, baseline, live=live, look=look
         )
         explanation = explain(spec, seen, held, candidate, rival)
-        return report.model_copy(update={"explanation": explanation})
+        drawn = pictures(spec, seen, held, candidate, rival)
+        return report.model_copy(update={"explanation": explanation}), drawn
 
 
 def _live(stored: FrameIOManager, spec: ModelSpec) -> Live | None:
@@ -141,6 +148,7 @@ def _stored(stored: ReportIOManager, spec: ModelSpec, window: Window) -> Evaluat
 def _publish(
     spec: ModelSpec,
     report: EvaluationReport,
+    drawn: "dict[str, Figure] | None",
     trained: TrainedModel,
     page: Page,
     platform: Platform,
@@ -152,9 +160,11 @@ def _publish(
 
     card = card_of(platform.registry, platform.journal, spec, trained.version, report)
     publish_card(platform.registry, card)
-    with page.as_local() as local:
-        local.write_text(evaluation_page(spec, report, trained, {}), "utf-8")
-        link = mlflow.publish(trained.run_id, local, "evaluation")
+    if drawn is not None or not page.path.exists():
+        with page.as_local() as local:
+            local.write_text(evaluation_page(spec, report, trained, drawn or {}), "utf-8")
+            mlflow.publish(trained.run_id, local, "evaluation")
+    link = mlflow.artifact(trained.run_id, f"evaluation/{page.path.name}")
     return {
         "report": dg.MetadataValue.url(link),
         "report file": dg.MetadataValue.path(str(page.path)),

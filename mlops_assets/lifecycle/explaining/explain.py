@@ -17,7 +17,7 @@ from mlops_assets.lifecycle.explaining.results import (
     Importance,
     LinearTerms,
 )
-from mlops_assets.lifecycle.explaining.sampling import sample
+from mlops_assets.lifecycle.explaining.sampling import part, sample
 from mlops_assets.lifecycle.explaining.slices import error_table, slice_columns
 from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.tasks import Cases
@@ -89,13 +89,7 @@ def _few(
     spec: "ModelSpec", frame: pd.DataFrame, cases: Cases, rows: np.ndarray
 ) -> tuple[Cases, pd.DataFrame, list[str]]:
     """The sampled cases, the columns to slice them by, and how each is called."""
-    asked = cases.asked.iloc[rows] if hasattr(cases.asked, "iloc") else cases.asked[rows]
-    few = Cases(
-        asked=asked,
-        truth=cases.truth[rows],
-        units=cases.units[rows],
-        weights=cases.weights[rows],
-    )
+    few = part(cases, rows)
     if not spec.task_type.tabular:
         # A case is a unit: a column tells cases apart where it is one value a unit.
         by_unit = frame.groupby(spec.columns.unit, observed=True)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from mlops_assets.lifecycle.explaining.results import Spread
+from mlops_assets.lifecycle.tasks import Cases
 
 GROUPS = 20
 
@@ -25,6 +26,17 @@ def sample(units: np.ndarray, most: int) -> np.ndarray:
     if len(taken) < 2:
         return np.sort(rng.choice(len(units), most, replace=False))
     return np.flatnonzero(np.isin(unit, taken))
+
+
+def part(cases: Cases, rows: np.ndarray) -> Cases:
+    """The cases at some positions."""
+    asked = cases.asked.iloc[rows] if hasattr(cases.asked, "iloc") else cases.asked[rows]
+    return Cases(
+        asked=asked,
+        truth=cases.truth[rows],
+        units=cases.units[rows],
+        weights=cases.weights[rows],
+    )
 
 
 def without_a_group(units: np.ndarray) -> np.ndarray:
