@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.fingerprint import digest_of, frame_digest, row_hashes
-from mlops_assets.lifecycle.gate import TESTS, Paired, decide
+from mlops_assets.lifecycle.gate import TESTS, Paired, decide, default_test
 from mlops_assets.lifecycle.gate.evidence import Evidence, Live
 from mlops_assets.lifecycle.gate.looks import level_at
 from mlops_assets.lifecycle.gate.rules import judged
-from mlops_assets.lifecycle.metrics import METRICS, RowMetric
+from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.registry import Version
 from mlops_assets.lifecycle.reports import (
     Comparison,
@@ -225,8 +225,7 @@ def _estimates(spec: "ModelSpec", cases: "Cases", scores: "np.ndarray") -> list[
 def estimate(name: str, truth, predicted, units, alpha: float, weights=None) -> MetricEstimate:
     """A metric with a two-sided interval at level ``1 - alpha`` over units."""
     metric = METRICS[name]
-    test = TESTS["paired_t" if isinstance(metric, RowMetric) else "cluster_bootstrap"]
-    level = test.level(metric, truth, predicted, units, alpha / 2, weights)
+    level = default_test(metric).level(metric, truth, predicted, units, alpha / 2, weights)
     low, high = level.low, level.high
     if math.isfinite(low) and math.isfinite(high):  # an infinite one says: no interval
         low, high = max(low, metric.bounds[0]), min(high, metric.bounds[1])

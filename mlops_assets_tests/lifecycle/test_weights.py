@@ -202,8 +202,8 @@ def test_a_weight_is_as_many_rows_of_its_unit():
     whole = Paired(pair.truth, pair.challenger, pair.rival, pair.units, times.astype(float))
     rows = np.repeat(np.arange(400), times)
     copied = Paired(*(v[rows] for v in (pair.truth, pair.challenger, pair.rival, pair.units)))
-    for test in TESTS.values():
-        metric = METRICS["mean_absolute_error"]
+    metric = METRICS["mean_absolute_error"]
+    for test in (t for t in TESTS.values() if t.supports(metric) is None):
         ours, theirs = test.gain(metric, whole, ALPHA), test.gain(metric, copied, ALPHA)
         assert ours.estimate == pytest.approx(theirs.estimate)
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))

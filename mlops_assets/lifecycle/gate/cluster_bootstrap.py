@@ -2,13 +2,13 @@
 
 import math
 
-from mlops_assets.lifecycle.gate.base import Interval, PairedTest, too_few
+from mlops_assets.lifecycle.gate.base import Interval, LevelTest, numbered, too_few
 
 DRAWS = 2000
 CELLS_AT_ONCE = 4_000_000
 
 
-class ClusterBootstrap(PairedTest):
+class ClusterBootstrap(LevelTest):
     """Resample units with all their rows, score both models on each draw, compare percentiles.
 
     Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13; units are
@@ -22,7 +22,9 @@ class ClusterBootstrap(PairedTest):
     """
 
     name = "cluster_bootstrap"
-    rows_only = False
+
+    def supports(self, metric):
+        return None
 
     def gain(self, metric, paired, alpha):
         import numpy as np
@@ -35,7 +37,7 @@ class ClusterBootstrap(PairedTest):
         def difference(counts):
             return metric.sign * (ours(counts) - theirs(counts))
 
-        estimate = float(difference(np.ones((1, count)))[0])
+        estimate = float(difference(np.ones((1, count), np.uint8))[0])
         return self.interval(estimate, difference, len(truth), count, alpha)
 
     def level(self, metric, truth, predicted, units, alpha, weights=None):
@@ -54,11 +56,11 @@ class ClusterBootstrap(PairedTest):
         from scipy import stats
 
         if too_few(count, alpha):
-            return Interval(estimate, -math.inf, math.inf, math.inf, count, 1.0)
+            return Interval.unknown(estimate, count)
         draws = np.concatenate([statistic(counts) for counts in _draws(count, rows)])
         known = np.isfinite(draws)
         if known.sum() < DRAWS // 2:
-            return Interval(estimate, -math.inf, math.inf, math.inf, count, 1.0)
+            return Interval.unknown(estimate, count)
         # A draw without a single positive has no precision or recall: it could be anything, so
         # that it counts against either bound.
         tail = stats.norm.sf(math.sqrt(count / (count - 1)) * stats.t.ppf(1 - alpha, count - 1))
@@ -69,20 +71,14 @@ class ClusterBootstrap(PairedTest):
         return Interval(estimate, float(low), float(high), spread, count, p_value)
 
 
-def numbered(units):
-    """Units as whole numbers from 0, and how many there are."""
-    import numpy as np
-
-    _, cluster = np.unique(units, return_inverse=True)
-    return cluster, int(cluster.max()) + 1
-
-
 def _draws(count, rows):
     """How often each unit is drawn, in blocks of shape (n_draws, count) that fit in memory."""
     import numpy as np
+
+    from mlops_assets.lifecycle.metrics.resampling import counted
 
     rng = np.random.default_rng(0)
     block = max(1, min(DRAWS, CELLS_AT_ONCE // max(rows, 1)))
     for first in range(0, DRAWS, block):
         size = min(block, DRAWS - first)
-        yield rng.multinomial(count, np.full(count, 1 / count), size=size)
+        yield counted(rng.integers(0, count, (size, count)))

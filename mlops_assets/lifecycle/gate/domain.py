@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.gate import TESTS
+from mlops_assets.lifecycle.gate import default_test
 from mlops_assets.lifecycle.gate.base import Interval
 from mlops_assets.lifecycle.metrics import METRICS
 
@@ -79,9 +79,8 @@ def tell_apart(evidence: "Evidence", live: "Live") -> ToldApart:
             random_state=0,
         )
         drops.append(shuffled.importances_mean)
-    auc = TESTS["cluster_bootstrap"].level(
-        METRICS["roc_auc"], is_live, score, units, evidence.alpha
-    )
+    metric = METRICS["roc_auc"]
+    auc = default_test(metric).level(metric, is_live, score, units, evidence.alpha)
     means = np.mean(drops, axis=0)
     ranked = sorted(zip(common, means, strict=True), key=lambda pair: -pair[1])
     return ToldApart(auc, len(seen), [Importance(n, float(v)) for n, v in ranked if v > 0])

@@ -5,8 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.gate.base import Paired
-from mlops_assets.lifecycle.gate.cluster_bootstrap import numbered
+from mlops_assets.lifecycle.gate.base import Paired, numbered
 
 if TYPE_CHECKING:
     import numpy as np

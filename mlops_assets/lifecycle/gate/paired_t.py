@@ -2,10 +2,17 @@
 
 import math
 
-from mlops_assets.lifecycle.gate.base import Interval, PairedTest, too_few
+from mlops_assets.lifecycle.gate.base import (
+    Interval,
+    LevelTest,
+    numbered,
+    only_rows,
+    student,
+    too_few,
+)
 
 
-class PairedT(PairedTest):
+class PairedT(LevelTest):
     """Student's paired t-test on the mean score per row, with a cluster-robust variance.
 
     The (weighted) mean over rows is a ratio of two sums over units; its variance follows from the
@@ -25,7 +32,9 @@ class PairedT(PairedTest):
     """
 
     name = "paired_t"
-    rows_only = True
+
+    def supports(self, metric):
+        return only_rows(metric)
 
     def gain(self, metric, paired, alpha):
         challenger = metric.rows(paired.truth, paired.challenger)
@@ -40,18 +49,11 @@ class PairedT(PairedTest):
 
     def _mean(self, rows, weights, units, alpha) -> Interval:
         import numpy as np
-        from scipy import stats
 
-        _, cluster = np.unique(units, return_inverse=True)
-        count = int(cluster.max()) + 1
+        cluster, count = numbered(units)
         mean = float(np.average(rows, weights=weights))
         residual = np.bincount(cluster, weights=weights * (rows - mean))
         if too_few(count, alpha):
-            return Interval(mean, -math.inf, math.inf, math.inf, count, 1.0)
+            return Interval.unknown(mean, count)
         error = math.sqrt(count / (count - 1) * float(residual @ residual)) / float(weights.sum())
-        reach = stats.t.ppf(1 - alpha, count - 1) * error
-        if error > 0:
-            p_value = float(stats.t.sf(mean / error, count - 1))
-        else:
-            p_value = 0.0 if mean > 0 else 1.0
-        return Interval(mean, mean - reach, mean + reach, error * math.sqrt(count), count, p_value)
+        return student(mean, error, count, count - 1, alpha)

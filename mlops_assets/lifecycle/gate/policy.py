@@ -8,11 +8,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from mlops_assets.lifecycle.buildable import Buildable
 from mlops_assets.lifecycle.columns import Columns
 from mlops_assets.lifecycle.declaration import Declaration
-from mlops_assets.lifecycle.gate import TESTS
+from mlops_assets.lifecycle.gate import TESTS, default_test
 from mlops_assets.lifecycle.gate.band import Decide
 from mlops_assets.lifecycle.gate.disparity import DISPARITIES
 from mlops_assets.lifecycle.kpi import Kpi, KpiPolicy
-from mlops_assets.lifecycle.metrics import METRICS, RowMetric
+from mlops_assets.lifecycle.metrics import METRICS
 
 
 class FairnessPolicy(Declaration):
@@ -69,7 +69,9 @@ class GatePolicy(Declaration):
     margin: float = Field(ge=0, description="Loss against the champion that is tolerated.")
     alpha: float = Field(0.05, gt=0, lt=0.5)
     test: str | None = Field(
-        None, description="Default: paired_t for a mean over rows, else cluster_bootstrap."
+        None,
+        description="Default: paired_t for a mean over rows, delong for roc_auc, else "
+        "cluster_bootstrap.",
     )
     floor: dict[str, float] = Field(default_factory=dict, description="What any model must reach.")
     baseline: Buildable | None = Field(None, description="What a first model must beat.")
@@ -94,7 +96,7 @@ class GatePolicy(Declaration):
         """The test that decides."""
         if self.test is not None:
             return self.test
-        return "paired_t" if isinstance(METRICS[self.metric], RowMetric) else "cluster_bootstrap"
+        return default_test(METRICS[self.metric]).name
 
     def problems(self, task: str, columns: Columns) -> Iterator[str]:
         """What of this does not go with a task or with the roles of columns."""
@@ -126,9 +128,7 @@ class GatePolicy(Declaration):
                 raise ValueError(f"unknown metric {metric!r}; known: {sorted(METRICS)}")
         if self.test_name not in TESTS:
             raise ValueError(f"unknown test {self.test!r}; known: {sorted(TESTS)}")
-        if TESTS[self.test_name].rows_only and not isinstance(METRICS[self.metric], RowMetric):
-            raise ValueError(
-                f"test: {self.test} compares means over rows, and {self.metric} is none: "
-                "use test: cluster_bootstrap"
-            )
+        problem = TESTS[self.test_name].supports(METRICS[self.metric])
+        if problem:
+            raise ValueError(f"test: {self.test} {problem}")
         return self

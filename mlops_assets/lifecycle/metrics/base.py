@@ -63,7 +63,7 @@ class Metric(ABC):
         Returns
         -------
         callable
-            From counts of shape (n_draws, count) to the metric's values, shape (n_draws,).
+            From counts, uint8 of shape (n_draws, count), to the metric's values, (n_draws,).
         """
         return lambda counts: self.weighted(truth, predicted, counts[:, cluster] * weights)
 
@@ -91,7 +91,12 @@ class SumMetric(Metric):
 
 
 class RowMetric(SumMetric):
-    """A metric that is the mean of a score per row."""
+    """A metric that is the mean of a score per row.
+
+    Scores that are not ``continuous`` take a few values, so that many rows' gains are ties.
+    """
+
+    continuous: ClassVar[bool] = True
 
     @abstractmethod
     def rows(self, truth, predicted) -> "np.ndarray":

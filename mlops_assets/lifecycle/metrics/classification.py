@@ -18,6 +18,7 @@ class Accuracy(RowMetric):
     """Share of rows whose most probable class is the true one."""
 
     name = "accuracy"
+    continuous = False
 
     def rows(self, truth, predicted):
         return (most_probable(predicted) == truth).astype(float)

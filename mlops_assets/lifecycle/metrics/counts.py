@@ -8,6 +8,7 @@ import math
 from typing import ClassVar
 
 from mlops_assets.lifecycle.metrics.base import Metric, RowMetric, SumMetric, divide
+from mlops_assets.lifecycle.metrics.ranked import by_score
 
 
 class PoissonDeviance(RowMetric):
@@ -90,11 +91,17 @@ class Gini(Metric):
     def weighted(self, truth, predicted, weights):
         import numpy as np
 
-        order = np.argsort(predicted, kind="stable")
+        order, last = by_score(predicted, falling=False)
         ordered = weights[:, order]
-        last = np.flatnonzero(np.append(np.diff(predicted[order]) != 0, True))
         exposure = np.cumsum(ordered, axis=1)[:, last]
         happened = np.cumsum(ordered * truth[order], axis=1)[:, last]
         zero = np.zeros((len(weights), 1))
         area = np.trapezoid(np.hstack([zero, happened]), np.hstack([zero, exposure]), axis=1)
         return 1 - divide(2 * area, happened[:, -1] * exposure[:, -1])
+
+    def resampled(self, truth, predicted, weights, cluster, count):
+        from mlops_assets.lifecycle.metrics.resampling import area
+
+        order, last = by_score(predicted, falling=False)
+        rows = (cluster[order].astype("int32"), weights[order], (weights * truth)[order], last)
+        return lambda counts: 1 - 2 * area(counts, *rows)

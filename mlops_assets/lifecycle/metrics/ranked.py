@@ -17,6 +17,13 @@ class AveragePrecision(Metric):
             recall = (hits / hits[:, -1:])[:, last]
         return (precision * np.diff(recall, axis=1, prepend=0)).sum(axis=1)
 
+    def resampled(self, truth, predicted, weights, cluster, count):
+        from mlops_assets.lifecycle.metrics.resampling import steps
+
+        order, last = by_score(predicted, falling=True)
+        rows = (cluster[order].astype("int32"), weights[order], (weights * truth)[order], last)
+        return lambda counts: steps(counts, *rows)
+
 
 class RocAuc(Metric):
     """Area under the ROC curve; ties count half."""
@@ -33,13 +40,28 @@ class RocAuc(Metric):
         zero = np.zeros((len(weights), 1))
         return np.trapezoid(np.hstack([zero, tpr]), np.hstack([zero, fpr]), axis=1)
 
+    def resampled(self, truth, predicted, weights, cluster, count):
+        from mlops_assets.lifecycle.metrics.resampling import area
+
+        order, last = by_score(predicted, falling=True)
+        hits = weights * truth
+        rows = (cluster[order].astype("int32"), (weights - hits)[order], hits[order], last)
+        return lambda counts: area(counts, *rows)
+
+
+def by_score(predicted, *, falling: bool):
+    """The order of rows by score, and which of them, so ordered, end a run of equal scores."""
+    import numpy as np
+
+    order = np.argsort(-predicted if falling else predicted, kind="stable")
+    return order, np.append(np.diff(predicted[order]) != 0, True)
+
 
 def _ranked(truth, predicted, weights):
     """Cumulated weight of positives and of all rows by falling score, and where scores change."""
     import numpy as np
 
-    order = np.argsort(-predicted, kind="stable")
+    order, last = by_score(predicted, falling=True)
     ordered = weights[:, order]
     hits = np.cumsum(ordered * truth[order], axis=1)
-    last = np.flatnonzero(np.append(np.diff(predicted[order]) != 0, True))
-    return hits, np.cumsum(ordered, axis=1), last
+    return hits, np.cumsum(ordered, axis=1), np.flatnonzero(last)

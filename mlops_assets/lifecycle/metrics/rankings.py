@@ -12,34 +12,37 @@ class NdcgAtTen(RowMetric):
     """Normalized discounted cumulative gain of the first ten (Jarvelin and Kekalainen, 2002)."""
 
     name = "ndcg_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         import numpy as np
 
         discounts = 1 / np.log2(np.arange(2, 12))
         ideal = np.cumsum(discounts)
-        return _relevant(truth, predicted, 10) @ discounts / ideal[_reachable(truth, 10) - 1]
+        return relevant_at(truth, predicted, 10) @ discounts / ideal[_reachable(truth, 10) - 1]
 
 
 class HitRateAtTen(RowMetric):
     """Share of units with a relevant item among the first ten."""
 
     name = "hit_rate_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
-        return _relevant(truth, predicted, 10).any(axis=1).astype(float)
+        return relevant_at(truth, predicted, 10).any(axis=1).astype(float)
 
 
 class RecallAtTen(RowMetric):
     """Share of a unit's relevant items that are among the first ten, averaged over units."""
 
     name = "recall_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         import numpy as np
 
         relevant = np.array([max(len(set(items)), 1) for items in truth])
-        return _relevant(truth, predicted, 10).sum(axis=1) / relevant
+        return relevant_at(truth, predicted, 10).sum(axis=1) / relevant
 
 
 class MapAtTen(RowMetric):
@@ -50,11 +53,12 @@ class MapAtTen(RowMetric):
     """
 
     name = "map_at_10"
+    continuous = False
 
     def rows(self, truth, predicted):
         import numpy as np
 
-        found = _relevant(truth, predicted, 10)
+        found = relevant_at(truth, predicted, 10)
         precision = np.cumsum(found, axis=1) / np.arange(1, 11)
         return (precision * found).sum(axis=1) / _reachable(truth, 10)
 
@@ -66,7 +70,8 @@ def _reachable(truth, k) -> "np.ndarray":
     return np.clip([len(items) for items in truth], 1, k)
 
 
-def _relevant(truth, predicted, k) -> "np.ndarray":
+def relevant_at(truth, predicted, k) -> "np.ndarray":
+    """1 where the item at a place is relevant, shape (n_units, k)."""
     import numpy as np
 
     found = np.zeros((len(truth), k))

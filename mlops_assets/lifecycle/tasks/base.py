@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from mlops_assets.lifecycle.columns import Columns
+
+    Plot = Callable[["Cases", Mapping[str, np.ndarray]], Figure]
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,33 @@ class Task(ABC):
         import pandas as pd
 
         return pd.DataFrame({"prediction": [a.get("score", a["prediction"]) for a in answers]})
+
+    def figures(self, cases: Cases, scored: "Mapping[str, np.ndarray]") -> "dict[str, Figure]":
+        """What a person looks at to compare models.
+
+        Parameters
+        ----------
+        cases : Cases
+        scored : mapping of str to ndarray
+            The ``scores`` of each model by its name, the challenger first.
+
+        Returns
+        -------
+        dict of str to matplotlib.figure.Figure
+            By title.
+        """
+        drawn = {title: draw(cases, scored) for title, draw in self.plots().items()}
+        if len(scored) > 1:
+            drawn |= {title: draw(cases, scored) for title, draw in self.paired_plots().items()}
+        return drawn
+
+    def plots(self) -> "dict[str, Plot]":
+        """Functions that draw each model, by title."""
+        return {}
+
+    def paired_plots(self) -> "dict[str, Plot]":
+        """Functions that draw the first model against the second, by title."""
+        return {}
 
     def check_truth(self, truth: "np.ndarray") -> str | None:
         """Why these labels can't judge a model, or None when they can."""

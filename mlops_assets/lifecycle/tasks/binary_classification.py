@@ -31,3 +31,11 @@ class BinaryClassification(TabularTask):
 
     def check_truth(self, truth):
         return super().check_truth(truth) or needs_classes(truth, [0, 1], exactly=True)
+
+    def plots(self):
+        from mlops_assets.lifecycle.tasks.plots import classes
+
+        return {
+            "ROC and precision-recall": classes.roc_and_precision_recall,
+            "calibration": classes.calibration,
+        }

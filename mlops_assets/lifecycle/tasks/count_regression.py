@@ -1,13 +1,6 @@
 """A count, in a time or amount of exposure: a frequency answered."""
 
-from typing import TYPE_CHECKING, Any
-
 from mlops_assets.lifecycle.tasks.regression import Regression
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from mlops_assets.lifecycle.tasks.base import Cases
 
 
 class CountRegression(Regression):
@@ -38,11 +31,17 @@ class CountRegression(Regression):
             return "negative counts"
         return super().check_truth(truth) or (None if (truth > 0).any() else "no count above 0")
 
-    def plots(self, cases: "Cases", challenger: Any, champion: Any) -> "dict[str, Figure]":
-        """A/E by segment, Lorenz curve, relativities and, with a champion, double lift.
-
-        ``challenger`` and ``champion`` are estimators; the champion may be None.
-        """
+    def plots(self):
         from mlops_assets.lifecycle import actuarial
+        from mlops_assets.lifecycle.tasks.plots import amounts
 
-        return actuarial.plots(cases, challenger, champion)
+        return {
+            "Lorenz curve": amounts.lorenz,
+            "lift": amounts.lift,
+            "A/E by segment": actuarial.a_over_e,
+        }
+
+    def paired_plots(self):
+        from mlops_assets.lifecycle.tasks.plots import amounts
+
+        return {"double lift": amounts.double_lift}

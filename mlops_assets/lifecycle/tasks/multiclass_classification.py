@@ -29,3 +29,8 @@ class MulticlassClassification(TabularTask):
             {"prediction": int(row.argmax()), "scores": [float(p) for p in row]}
             for row in self.scores(estimator, asked)
         ]
+
+    def plots(self):
+        from mlops_assets.lifecycle.tasks.plots import classes
+
+        return {"confusion": classes.confusion}

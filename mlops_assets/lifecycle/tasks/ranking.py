@@ -59,6 +59,14 @@ class Ranking(Task):
             }
         )
 
+    def plots(self):
+        from mlops_assets.lifecycle.tasks.plots import rankings
+
+        return {
+            "NDCG by unit": rankings.ndcg_distribution,
+            "hits by place": rankings.hits_by_place,
+        }
+
 
 def _units(asked):
     return asked.iloc[:, 0].to_numpy() if hasattr(asked, "iloc") else asked

@@ -27,3 +27,8 @@ class Regression(TabularTask):
 
     def predicted(self, answers):
         return column(answers, "prediction")
+
+    def plots(self):
+        from mlops_assets.lifecycle.tasks.plots import amounts
+
+        return {"residuals": amounts.residuals, "lift": amounts.lift}
