@@ -23,7 +23,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from mlops_assets.defs.motor_claims.estimator import RebalancedBoosting, glm
 from mlops_assets.defs.pricing.elasticity import logged_elasticity
 from mlops_assets.defs.pricing.estimator import DemandModel
-from mlops_assets.lifecycle.actuarial import lorenz
+from mlops_assets.lifecycle.tasks.plots.amounts import lorenz_points
 
 TEXT = ["VehBrand", "VehGas", "Region", "Area"]
 # The most that a score may lie behind the best known.
@@ -55,7 +55,7 @@ def portfolio(folder: Path) -> pd.DataFrame:
 
 def gini(truth, predicted, weights) -> float:
     """One minus twice the area under the Lorenz curve."""
-    exposure, claims = lorenz(np.asarray(truth), predicted, np.asarray(weights))
+    exposure, claims = lorenz_points(np.asarray(truth), predicted, np.asarray(weights))
     return float(1 - 2 * np.trapezoid(claims, exposure))
 
 

@@ -5,14 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import PoissonRegressor
-from sklearn.metrics import auc
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from statsmodels.stats.rates import confint_poisson
 
 from mlops_assets.lifecycle import actuarial
-from mlops_assets.lifecycle.metrics import METRICS
-from mlops_assets.lifecycle.tasks import Cases
+from mlops_assets.lifecycle.tasks import TASKS, Cases
 
 BETA = {"A": 0.0, "B": 0.4, "C": -0.3}
 ROWS = 20_000
@@ -78,30 +76,9 @@ def test_a_group_without_claims_has_an_upper_bound():
 def test_the_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(3)
     counts = rng.poisson(6.0, 4_000)
-    low, high = actuarial.tables.poisson_interval(counts.astype(float))
+    low, high = actuarial.poisson_interval(counts.astype(float))
     held = ((low <= 6) & (high >= 6)).mean()
     assert 0.95 <= held < 0.985
-
-
-def test_the_lorenz_curve_is_scikit_learns(cases, glm):
-    """As in its example on the French portfolio: cumulated claims by rising prediction."""
-    predicted = glm.predict(cases.asked)
-    exposure, claims = actuarial.lorenz(cases.truth, predicted, cases.weights)
-    order = np.argsort(predicted, kind="stable")
-    cumulated = np.cumsum((cases.truth * cases.weights)[order])
-    shares = np.cumsum(cases.weights[order])
-    gini = 1 - 2 * auc(shares / shares[-1], cumulated / cumulated[-1])
-    ours = 1 - 2 * np.trapezoid(claims, exposure)
-    assert ours == pytest.approx(gini, abs=2e-3)  # it does not join rows of one prediction
-    weights = cases.weights[None, :]
-    assert ours == pytest.approx(METRICS["gini"].weighted(cases.truth, predicted, weights)[0])
-    assert (exposure[0], claims[0], exposure[-1], claims[-1]) == (0, 0, 1, 1)
-
-
-def test_the_lorenz_curve_of_a_constant_is_the_diagonal(cases, constant):
-    exposure, claims = actuarial.lorenz(cases.truth, constant.predict(cases.asked), cases.weights)
-    assert exposure.tolist() == [0, 1]
-    assert claims.tolist() == [0, 1]
 
 
 def test_double_lift_favours_the_better_model(cases, glm, constant):
@@ -162,10 +139,17 @@ def test_rare_and_missing_levels_are_groups_of_their_own():
     assert numbers.value_counts()["above 24 to 49"] == 25
 
 
-def test_all_figures_of_a_count_regression(cases, glm, tmp_path):
-    figures = actuarial.plots(cases, glm)
-    assert set(figures) == {"A/E by segment", "relativities"}
-    titles = [axes.get_title() for axes in figures["A/E by segment"].axes]
-    assert titles[:2] == ["area", "age"]  # by how far the predictions differ along them
-    for name, figure in figures.items():
-        figure.savefig(tmp_path / f"{name.replace('/', '')}.png")
+def test_the_figures_of_a_count_regression(cases, glm, constant, tmp_path):
+    scored = {"challenger": glm.predict(cases.asked), "champion": constant.predict(cases.asked)}
+    figures = {t: draw(cases, scored) for t, draw in TASKS["count_regression"].plots().items()}
+    assert {"Lorenz curve", "lift", "A/E by segment"} <= set(figures)
+    figures["relativities"] = actuarial.relativities_figure(cases, glm)
+    for name in ("A/E by segment", "relativities"):
+        titles = [axes.get_title() for axes in figures[name].axes]
+        assert titles[:2] == ["area", "age"]  # by how far the predictions differ along them
+        figures[name].savefig(tmp_path / "figure.png")
+    points = figures["A/E by segment"].axes[0].lines[0].get_ydata()
+    table = actuarial.actual_over_expected(
+        cases.truth, scored["challenger"], cases.weights, cases.asked["area"]
+    )
+    assert list(points) == pytest.approx(table["ratio"].tolist())

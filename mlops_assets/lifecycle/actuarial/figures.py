@@ -1,50 +1,72 @@
-"""The actuarial figures of a frequency model on its hold-out."""
+"""The actuarial figures of a frequency model on its hold-out, beside those that its task draws."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from mlops_assets.lifecycle.actuarial.tables import (
-    actual_over_expected,
-    levels,
-    relativities,
-)
+from mlops_assets.lifecycle.actuarial.tables import actual_over_expected, levels, relativities
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from mlops_assets.lifecycle.tasks import Cases
+    from mlops_assets.lifecycle.tasks.base import Cases
+    from mlops_assets.lifecycle.tasks.plots.canvas import Scored
 
 SEGMENTS = 6
 ROWS = 2_000
 BLUE, RED = "tab:blue", "tab:red"
 
 
-def plots(cases: "Cases", model: Any) -> dict[str, Figure]:
-    """What a model makes of the segments of its portfolio.
+def a_over_e(cases: "Cases", scored: "Scored") -> Figure:
+    """Actual over expected claims of the first model, with 95 % intervals.
+
+    Along the six columns by which its predictions differ most.
 
     Parameters
     ----------
     cases : Cases
         The hold-out of a ``count_regression``: a frame asked, frequencies as truth, exposures as
         weights.
-    model : fitted estimator
-        With ``predict``.
-
-    Returns
-    -------
-    dict of str to Figure
-        ``A/E by segment`` and ``relativities``. Segments are the columns along which the model's
-        predictions differ most. Relativities are averaged over 2,000 rows, drawn with a fixed seed.
+    scored : mapping of str to ndarray of shape (n_rows,)
+        Predicted frequencies by name.
     """
-    predicted = model.predict(cases.asked)
+    predicted = next(iter(scored.values()))
     columns = segments(cases, predicted)
-    return {
-        "A/E by segment": a_over_e_figure(cases, predicted, columns),
-        "relativities": relativities_figure(cases, model, columns),
-    }
+    drawing, panels = _grid(len(columns))
+    for name, axes in zip(columns, panels, strict=True):
+        group = levels(cases.asked[name], cases.weights)
+        table = actual_over_expected(cases.truth, predicted, cases.weights, group)
+        _with_intervals(axes, table, "ratio")
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_title(name, fontsize=9)
+    panels[0].set_ylabel("A/E", fontsize=8)
+    return drawing
+
+
+def relativities_figure(cases: "Cases", model: Any) -> Figure:
+    """Modelled and observed relativities along the same columns.
+
+    Parameters
+    ----------
+    cases : Cases
+    model : fitted estimator
+        Asked for each level of each column, on 2,000 rows drawn with a fixed seed.
+    """
+    columns = segments(cases, model.predict(cases.asked))
+    rows = np.arange(len(cases.truth))
+    if len(rows) > ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, ROWS, replace=False))
+    drawing, panels = _grid(len(columns))
+    for name, axes in zip(columns, panels, strict=True):
+        table = relativities(model.predict, cases.asked, name, cases.truth, cases.weights, rows)
+        _with_intervals(axes, table, "observed")
+        axes.plot(range(len(table)), table["modelled"], color=RED, marker=".", linewidth=1)
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_title(name, fontsize=9)
+    panels[0].set_ylabel("observed (blue), modelled (red)", fontsize=8)
+    return drawing
 
 
 def segments(cases: "Cases", predicted: np.ndarray, most: int = SEGMENTS) -> list[str]:
@@ -59,38 +81,7 @@ def segments(cases: "Cases", predicted: np.ndarray, most: int = SEGMENTS) -> lis
     return sorted(spread, key=lambda name: -spread[name])[:most]
 
 
-def a_over_e_figure(cases: "Cases", predicted: np.ndarray, columns: list[str]) -> Figure:
-    """Actual over expected claims along each column, with 95 % intervals."""
-    drawing, panels = _grid(len(columns))
-    for name, axes in zip(columns, panels, strict=True):
-        group = levels(cases.asked[name], cases.weights)
-        table = actual_over_expected(cases.truth, predicted, cases.weights, group)
-        _with_intervals(axes, table, "ratio")
-        axes.axhline(1, color="black", linewidth=0.8)
-        axes.set_title(name, fontsize=9)
-    panels[0].set_ylabel("A/E", fontsize=8)
-    return drawing
-
-
-def relativities_figure(cases: "Cases", challenger: Any, columns: list[str]) -> Figure:
-    """Modelled and observed relativities along each column."""
-    drawing, panels = _grid(len(columns))
-    rows = np.arange(len(cases.truth))
-    if len(rows) > ROWS:
-        rows = np.sort(np.random.default_rng(0).choice(rows, ROWS, replace=False))
-    for name, axes in zip(columns, panels, strict=True):
-        table = relativities(
-            challenger.predict, cases.asked, name, cases.truth, cases.weights, rows
-        )
-        _with_intervals(axes, table, "observed")
-        axes.plot(range(len(table)), table["modelled"], color=RED, marker=".", linewidth=1)
-        axes.axhline(1, color="black", linewidth=0.8)
-        axes.set_title(name, fontsize=9)
-    panels[0].set_ylabel("observed (blue), modelled (red)", fontsize=8)
-    return drawing
-
-
-def _with_intervals(axes: "Axes", table: "pd.DataFrame", value: str) -> None:
+def _with_intervals(axes: "Axes", table: pd.DataFrame, value: str) -> None:
     at = np.arange(len(table))
     centre = table[value].to_numpy()
     reach = np.vstack([centre - table["low"].to_numpy(), table["high"].to_numpy() - centre])

@@ -58,26 +58,6 @@ def poisson_interval(count: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray
     return low, chi2.ppf(1 - alpha / 2, 2 * count + 2) / 2
 
 
-def lorenz(
-    truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cumulated share of exposure and of claims by rising prediction.
-
-    E. Frees, G. Meyers and D. Cummings, "Summarizing Insurance Scores Using a Gini Index", Journal
-    of the American Statistical Association 106 (2011). Rows of one prediction are one step.
-
-    Returns
-    -------
-    exposure, claims : ndarray of shape (n_predictions + 1,)
-        From 0 to 1. The Gini index is one minus twice the area under the curve.
-    """
-    order = np.argsort(predicted, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(predicted[order]) != 0, True))
-    exposure = np.cumsum(weights[order])[last]
-    claims = np.cumsum((truth * weights)[order])[last]
-    return np.append(0, exposure / exposure[-1]), np.append(0, claims / claims[-1])
-
-
 def double_lift(
     truth: np.ndarray,
     challenger: np.ndarray,

@@ -33,4 +33,4 @@ def pictures(
     if champion is not None:
         name = f"champion v{champion.version.number}"
         scored[name] = task.scores(champion.estimator, few.asked)
-    return task.figures(few, scored)
+    return {**task.figures(few, scored), **task.estimator_figures(few, challenger.estimator)}

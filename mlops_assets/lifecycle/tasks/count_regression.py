@@ -1,11 +1,6 @@
 """A count, in a time or amount of exposure: a frequency answered."""
 
-from typing import TYPE_CHECKING
-
 from mlops_assets.lifecycle.tasks.regression import Regression
-
-if TYPE_CHECKING:
-    pass
 
 
 class CountRegression(Regression):
@@ -39,12 +34,17 @@ class CountRegression(Regression):
     def estimator_figures(self, cases, estimator):
         from mlops_assets.lifecycle import actuarial
 
-        return actuarial.plots(cases, estimator)
+        return {"relativities": actuarial.relativities_figure(cases, estimator)}
 
     def plots(self):
+        from mlops_assets.lifecycle import actuarial
         from mlops_assets.lifecycle.tasks.plots import amounts
 
-        return {"Lorenz curve": amounts.lorenz, "lift": amounts.lift}
+        return {
+            "Lorenz curve": amounts.lorenz,
+            "lift": amounts.lift,
+            "A/E by segment": actuarial.a_over_e,
+        }
 
     def paired_plots(self):
         from mlops_assets.lifecycle.tasks.plots import amounts
