@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +21,9 @@ from mlops_assets.serving.options import Options
 from mlops_assets.serving.server import run
 
 COUNTS = "counts"
+START_SECONDS, FIRST_PING_SECONDS = 120.0, 0.1
+# A worker that has been silent for so long is replaced.
+SILENT_SECONDS = 30
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,7 @@ def serve_with_workers(settings: Settings, config: uvicorn.Config, workers: int)
     workers : int
     """
     config.workers = workers
+    config.timeout_worker_healthcheck = SILENT_SECONDS
     following = FollowerProcess(settings, POLL_SECONDS)
     with bound(config, shared=False):
         pass  # who has the address already would not be noticed by those who share it
@@ -96,18 +101,28 @@ class Worker(Process):
         folder: Path,
     ):
         self._settings, self._folder = settings, folder
+        self._born, self._spoke = time.monotonic(), False
         super().__init__(config, sockets)
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Whether the process lives and answers; while it imports it can't, and may take long."""
+        if not self.process.is_alive():
+            return False
+        if self._spoke:
+            return self.ping(timeout)
+        self._spoke = self.ping(FIRST_PING_SECONDS)
+        return self._spoke or time.monotonic() - self._born < START_SECONDS
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer; runs in the worker's process."""
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        for work in (_end_with_parent, self.always_pong):
+            threading.Thread(target=work, daemon=True).start()
         options = Options.from_environment()
         following = Followed(self._folder)
         application = build_app(
             self._settings, options=options, following=following, counts=self._folder / COUNTS
         )
         self.config.app = application
-        threading.Thread(target=self.always_pong, daemon=True).start()
         run(self.config, application, options, [bound(self.config, shared=True)])
 
     def pong(self) -> None:

@@ -138,7 +138,7 @@ def test_two_workers_answer_follow_and_are_replaced_when_they_die(own_bench):
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: len(workers() - {victim, other}) == 1, 60)
         # The new one answers nobody before it has loaded what serves.
-        wait_for(lambda: ask() and len(writers()) == 3, 60)
+        wait_for(lambda: ask() and len(writers()) == 3, 240)
         given = [body["predictions"][0]["prediction_id"] for body in ask()]
         assert set(given) <= {record.prediction_id for record in logged()}
         # A dead worker's counts are kept: a sum that fell would look like a restart.
