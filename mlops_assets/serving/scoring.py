@@ -74,6 +74,9 @@ class Scorer:
         self._waiting: deque[_Asked] = deque()
         self._scheduled = False
         self._pace = Pace()
+        # Packed versions compute in this thread alone, which others may keep waiting; estimators
+        # may have threads of their own.
+        self._clock = time.perf_counter if routed.model.packed is None else time.thread_time
         self._flushing: asyncio.Task | None = None
 
     def light(self, rows: int) -> bool:
@@ -132,9 +135,9 @@ class Scorer:
             request.done(outcome)
 
     def _timed(self, asked: list[_Asked]) -> list[Outcome]:
-        started = time.perf_counter()
+        started = self._clock()
         outcomes = self._outcomes(asked)
-        self._pace.saw(_rows(asked), time.perf_counter() - started)
+        self._pace.saw(_rows(asked), self._clock() - started)
         return outcomes
 
     def _outcomes(self, asked: list[_Asked]) -> list[Outcome]:
