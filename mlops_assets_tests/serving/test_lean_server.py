@@ -94,6 +94,7 @@ def test_a_server_whose_follower_is_silent_says_that_it_is_not_live(own_bench, t
         assert "mlops_registry_followed 1.0" in client.get("/metrics").text
 
 
+@pytest.mark.slow
 def test_two_workers_answer_follow_and_are_replaced_when_they_die(own_bench):
     first, second = own_bench.line("pair", 2.0, packed=True), own_bench.line("pair", -3.0, True)
     own_bench.promote(first)
