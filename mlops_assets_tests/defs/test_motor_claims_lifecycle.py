@@ -5,6 +5,8 @@ import pytest
 from mlops_assets_tests.conftest import ROOT
 from mlops_assets_tests.harness import checks, errors
 
+pytestmark = pytest.mark.slow
+
 MONTHS = [f"2024-{month:02d}-01" for month in range(1, 6)]
 JUDGED, SHIFTED = MONTHS[-2:]
 ASKED = 2_500

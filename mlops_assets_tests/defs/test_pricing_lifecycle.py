@@ -10,6 +10,8 @@ from mlops_assets.defs.price_recommendations import price_recommendations
 from mlops_assets_tests.conftest import ROOT
 from mlops_assets_tests.harness import checks, errors, week
 
+pytestmark = pytest.mark.slow
+
 START = date(2025, 1, 6)
 LAST = 17
 

@@ -115,6 +115,17 @@ def test_frames_stay_as_they_are():
     pd.testing.assert_frame_equal(live, mixed(seed=1))
 
 
+def test_what_is_meant_to_move_is_not_watched():
+    moved = pd.DataFrame({"x": normal(), "week": normal(shift=9)})
+    before = pd.DataFrame({"x": normal(seed=1), "week": normal(seed=1)})
+    assert compared(before, moved).drifted
+    report = compared(before, moved, ignore=["week"])
+    assert [c.column for c in report.columns] == ["x"]
+    assert not report.drifted
+    with pytest.raises(EvidenceError, match="ignore: no feature 'weak'"):
+        compared(before, moved, ignore=["weak"])
+
+
 def test_row_labels_do_not_matter():
     reference, live = mixed(1000), mixed(1000, 1)
     labelled = live.set_index(pd.Index([0] * 1000))
