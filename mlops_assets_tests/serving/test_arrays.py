@@ -51,7 +51,7 @@ def test_arrays_give_the_same_bits_and_no_warning(estimator):
     dtypes = {"a": "float64", "b": "int64"}
     frame, reader = frame_of(dtypes), reader_of(dtypes)
     estimator.fit(frame, frame["a"] > 4)
-    rows = reader.rows(frame.to_dict("records"))
+    rows = reader.rows(frame.to_dict("records")).values
     nameless = for_arrays(estimator, TASK, reader, rows[:2])
     assert nameless is not None
     with warnings.catch_warnings():
@@ -75,7 +75,7 @@ def test_only_what_rounds_alike_is_scored_together(estimator, alike):
     dtypes = dict.fromkeys("abcdefgh", "float64")
     frame, reader = frame_of(dtypes), reader_of(dtypes)
     estimator.fit(frame.to_numpy(), frame["a"] + frame["b"] > 9)
-    rows = reader.rows(frame[:2].to_dict("records"))
+    rows = reader.rows(frame[:2].to_dict("records")).values
     assert batches_alike(lambda asked: TASK.answers(estimator, matrix(asked)), rows) == alike
 
 
@@ -84,7 +84,7 @@ def test_columns_selected_by_name_need_a_frame():
     frame, reader = frame_of(dtypes), reader_of(dtypes)
     scaled = make_column_transformer((StandardScaler(), ["b"]), remainder="passthrough")
     estimator = make_pipeline(scaled, LogisticRegression()).fit(frame, frame["a"] > 4)
-    rows = reader.rows(frame[:2].to_dict("records"))
+    rows = reader.rows(frame[:2].to_dict("records")).values
     assert for_arrays(estimator, TASK, reader, rows) is None
 
 
@@ -94,5 +94,5 @@ def test_columns_selected_by_name_need_a_frame():
 def test_other_precisions_need_a_frame(dtypes):
     frame, reader = frame_of(dtypes), reader_of(dtypes)
     estimator = LogisticRegression().fit(frame, frame["a"] > 4)
-    rows = reader.rows(frame[:2].to_dict("records"))
+    rows = reader.rows(frame[:2].to_dict("records")).values
     assert for_arrays(estimator, TASK, reader, rows) is None
