@@ -78,15 +78,20 @@ def encode_batch(batch: Batch, encoded_answers: bytes) -> bytes:
         When JSON has no such value.
     """
     try:
+        values = msgspec.json.encode(batch.values)
         document = msgspec.json.encode(
-            msgspec.structs.replace(batch, answers=msgspec.Raw(encoded_answers))
+            msgspec.structs.replace(
+                batch, values=msgspec.Raw(values), answers=msgspec.Raw(encoded_answers)
+            )
         )
     except (msgspec.EncodeError, TypeError, ValueError, OverflowError):
         return _encode_anything(batch)
     # What msgspec makes of NaN is null; what it makes of other alphabets is not ASCII.
-    nulls = document.count(b"null")
-    if nulls and nulls > _missing(batch) + encoded_answers.count(b"null"):
-        refuse_not_finite([batch.values, batch.keys, batch.latency_ms])
+    # Where no more are null than are None, none is NaN.
+    nulls = values.count(b"null")
+    if nulls and nulls > sum(row.count(None) for row in batch.values):
+        refuse_not_finite(batch.values)
+    refuse_not_finite([batch.keys, batch.latency_ms])
     return document if document.isascii() else _encode_anything(batch)
 
 
@@ -142,14 +147,6 @@ def decode_batch(document: bytes) -> list[Record]:
 
 
 _DECODER = msgspec.json.Decoder(Batch)
-
-
-def _missing(batch: Batch) -> int:
-    """How many values of a batch are None: at the least so many are null in its document."""
-    missing = sum(values.count(None) for values in batch.values)
-    for column in (batch.units, batch.at, batch.keys):
-        missing += 0 if column is None else list(column).count(None)
-    return missing
 
 
 def _encode_anything(batch: Batch) -> bytes:
