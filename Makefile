@@ -26,7 +26,7 @@ serve: $(READY)
 	$(BIN)/mlops-assets serve
 
 test: $(TEST_READY)  ## every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(TEST_READY)
 	$(BIN)/python -m pytest -m "not slow and not browser"

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import sklearn
+from msgspec.structs import replace
 from sklearn.linear_model import LogisticRegression
 
 from mlops_assets.assets import trained_model
@@ -150,7 +151,7 @@ def test_an_answer_that_was_forged_in_the_log_is_told(approved, tmp_path, monkey
     score = record.answer["score"]
     other = PredictionLog(forged)
     one_bit = score + score * 2**-52
-    other.append([type(record)(**{**vars(record), "answer": record.answer | {"score": one_bit}})])
+    other.append([replace(record, answer=record.answer | {"score": one_bit})])
     other.close()
     monkeypatch.setenv("MLOPS_PREDICTION_LOG", str(forged))
     found = explained(lab, record.prediction_id, capsys, code=1)

@@ -48,7 +48,7 @@ def test_the_default_is_direct():
         ({"strategy": "canary", "steps": [float("nan")]}, "must rise strictly"),
         ({"strategy": "direct", "steps": [5]}, "strategy: direct compares nothing.* no steps"),
         ({"guardrails": {"kpi": 0.1}}, "strategy: direct compares nothing.* no guardrails"),
-        ({"strategy": "shadow", "steps": [5]}, "strategy: shadow serves nothing.* no steps"),
+        ({"strategy": "shadow", "steps": [5]}, "strategy: shadow has no steps"),
         ({"strategy": "canary", "alpha": 0}, "alpha"),
         ({"strategy": "canary", "min_requests": 0}, "min_requests"),
         ({"strategy": "canary", "min_duration": 10}, "10 is not a duration"),

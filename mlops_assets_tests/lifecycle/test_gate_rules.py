@@ -1,5 +1,7 @@
 """The gate's rules one by one: each against an oracle, and each alone blocks by its name."""
 
+import gc
+
 import fairlearn.metrics
 import numpy as np
 import pandas as pd
@@ -333,11 +335,14 @@ def test_equal_models_are_blocked_by_some_slice_in_alpha_of_cases_at_most():
     spec = declared(gate__slices=["region", "age_band"], gate__margin=0)
     rng = np.random.default_rng(3)
     blocked = 0
+    # statsmodels collects the garbage of the whole process each time it corrects p-values.
+    gc.freeze()
     for _ in range(60):
         ours, theirs = (np.clip(knows(frame) + rng.normal(0, 0.1, 600), 0.01, 0.99) for _ in "ab")
         evidence = evidence_of(spec, frame, ours.to_numpy())
         object.__setattr__(evidence, "champion_scores", theirs.to_numpy())
         blocked += any(rule.status == "failed" for rule in Slices().judge(evidence))
+    gc.unfreeze()
     assert blocked <= 8  # 3 are expected at most; 9 and more of 60 have p = 0.003
 
 

@@ -306,9 +306,13 @@ def test_a_matrix_of_another_width_is_never_read(tmp_path):
     seen = people(0)[WHOLE]
     estimator = RandomForestClassifier(**SMALL).fit(seen, target(people(0), BINARY))
     model = packed(estimator, seen, BINARY, tmp_path / "packed")
-    for wrong in (np.zeros((1, 2)), np.zeros((1, 4)), np.zeros(3), model.encode([])):
+    for wrong in (np.zeros((1, 2)), np.zeros((1, 4)), np.zeros(3)):
         with pytest.raises(ValueError, match="3 features"):
             model.scores(wrong)
+    # Not even where the values are as many as they should be.
+    for rows in ([], [(1.0, 2.0)], [(1.0, 2.0, 3.0, 4.0)], [(1.0, 2.0), (3.0, 4.0, 5.0, 6.0)]):
+        with pytest.raises(ValueError, match="3 features"):
+            model.encode(rows)
     # Another layout or type is the same question.
     rows = values_of(seen[:5])
     matrix = model.encode(rows)

@@ -19,6 +19,7 @@ from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.evaluation import Candidate, evaluate
 from mlops_assets.lifecycle.fingerprint import row_hashes
 from mlops_assets.lifecycle.gate import TESTS, Paired
+from mlops_assets.lifecycle.label_join import join_labels
 from mlops_assets.lifecycle.live import live_predictions
 from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.performance import performance
@@ -253,7 +254,7 @@ def answered(frame, spec):
         )
         for i, row in enumerate(frame.itertuples())
     ]
-    return live_predictions(records, frame, spec)
+    return live_predictions(records, frame, spec, join_labels(records, frame, spec))
 
 
 def test_live_answers_are_judged_per_unit_of_exposure():

@@ -433,7 +433,7 @@ def test_unexpected_error_shows_no_trace(own_bench, monkeypatch, caplog):
     with running(own_bench.settings) as client:
         wait_for(lambda: client.get("/v2/models/broken").status_code == 200)
         monkeypatch.setattr(
-            "mlops_assets.serving.scoring.new_prediction_id", lambda: 1 / 0, raising=True
+            "mlops_assets.serving.records.new_prediction_id", lambda: 1 / 0, raising=True
         )
         reply = client.post("/predict/broken", json={"x": 1.0})
     assert reply.status_code == 500

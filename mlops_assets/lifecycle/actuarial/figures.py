@@ -32,7 +32,7 @@ def a_over_e(cases: "Cases", scored: "Scored") -> Figure:
     scored : mapping of str to ndarray of shape (n_rows,)
         Predicted frequencies by name.
     """
-    predicted = next(iter(scored.values()))
+    model, predicted = next(iter(scored.items()))
     columns = segments(cases, predicted)
     drawing, panels = _grid(len(columns))
     for name, axes in zip(columns, panels, strict=True):
@@ -42,6 +42,7 @@ def a_over_e(cases: "Cases", scored: "Scored") -> Figure:
         axes.axhline(1, color="black", linewidth=0.8)
         axes.set_title(name, fontsize=9)
     panels[0].set_ylabel("A/E", fontsize=8)
+    drawing.suptitle(model, fontsize=9)
     return drawing
 
 

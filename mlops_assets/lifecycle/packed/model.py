@@ -87,6 +87,8 @@ class PackedModel:
                     row[place] = None if word is None else code(word, UNKNOWN)
             rows = coded
         shape = (len(rows), len(self.features))
+        if {len(row) for row in rows} != {shape[1]}:
+            raise ValueError(f"{shape[1]} features are asked in every row")
         try:
             # Five times faster than numpy's own way through nested sequences.
             flat = np.fromiter(chain.from_iterable(rows), np.float64, math.prod(shape))
