@@ -182,6 +182,13 @@ class Lab:
         """The registry's aliases of the model."""
         return self.registry.aliases(self.spec.name)
 
+    def decisions(self, number: int) -> list[tuple[str, str]]:
+        """Action and version of the decisions on a version's published card, oldest first."""
+        card = self.registry.client.get_model_version(self.spec.name, str(number)).description
+        section = card.split("## Decisions")[1].split("\n## ")[0]
+        rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| 20")]
+        return [(row[1], row[2]) for row in rows]
+
     @contextmanager
     def server(self) -> Iterator[str]:
         """The real REST server at the address that the platform expects; yields it."""

@@ -54,7 +54,7 @@ def test_a_packed_version_answers_as_its_estimator_does_to_the_bit(lab, tmp_path
         asked = visits(4).tail(50)
         answered = lab.ask(url, asked)["predictions"]
     version = lab.registry.version("shop", 1)
-    folder = lab.registry.take(version, tmp_path)
+    folder = lab.registry.files.take(version, tmp_path)
     assert (folder / "packed" / "plan.json").is_file()
     judge = load_estimator(folder)
     # Asked row by row: in a batch, linear algebra adds in another order.
@@ -99,7 +99,7 @@ def test_loading_a_packed_version_needs_no_scikit_learn(lab, tmp_path):
     trained(lab, **{"class": "sklearn.linear_model.LogisticRegression"})
     with lab.server():
         assert lab.run("lifecycle", week(2)).success
-    folder = lab.registry.take(lab.registry.version("shop", 1), tmp_path)
+    folder = lab.registry.files.take(lab.registry.version("shop", 1), tmp_path)
     names = [feature.name for feature in read_serving(folder).features]
     code = (
         "import sys, json; from pathlib import Path\n"

@@ -99,6 +99,11 @@ def test_the_card_tells_who_let_the_version_in(shop):
     assert "dagster run" in decisions
 
 
+def test_the_card_of_the_champion_that_was_replaced_says_so(shop):
+    assert shop.decisions(1) == [("promote", "v1"), ("promote", "v2")]
+    assert shop.decisions(2) == [("promote", "v2")]
+
+
 def test_the_command_prints_and_draws_the_card_of_any_version(shop, capsys, tmp_path):
     command = ["--defs", str(shop.folder), "card"]
     assert main([*command, "shop@1"]) == 0

@@ -162,6 +162,9 @@ def test_a_canary_goes_up_on_evidence_and_becomes_champion(canary):
     done = canary.journal.entries("shop")[-1]
     assert done.evidence["rollout"]["error_rate"]["verdict"] == "ok"
     canary.journal.verify()
+    steps = [("begin", "v2"), ("advance", "v2"), ("promote", "v2")]
+    assert canary.decisions(2) == steps
+    assert canary.decisions(1) == [("promote", "v1"), *steps]
 
 
 def test_a_canary_that_answers_errors_is_taken_back_by_the_sensor_at_once(canary, capsys):
@@ -182,6 +185,7 @@ def test_a_canary_that_answers_errors_is_taken_back_by_the_sensor_at_once(canary
     entry = canary.journal.entries("shop")[-1]
     assert (entry.action, entry.who) == ("abort", "sensor shop_on_rollout")
     assert entry.evidence["rollout"]["error_rate"]["verdict"] == "violated"
+    assert canary.decisions(2) == [("begin", "v2"), ("abort", "v2")]
 
     again = canary.run("lifecycle", week(3), only=["deployment"])
     assert not again.success
@@ -220,6 +224,8 @@ def test_the_rollback_job_brings_the_former_champion_back(shop):
     assert serves(shop) == {CHAMPION: 1}
     metadata, window = shown(shop)
     assert (metadata["version"], metadata["share"], window) == (1, 1.0, week(2))
+    assert shop.decisions(2) == [("promote", "v2"), ("rollback", "v1")]
+    assert shop.decisions(1) == [("promote", "v1"), ("promote", "v2"), ("rollback", "v1")]
 
 
 def test_a_shadow_answers_nobody(shop):

@@ -62,10 +62,12 @@ def test_a_split_is_served_by_names_and_concluded_by_a_person(compared, capsys):
 
     assert cli.main(["conclude", "shop", "other", "--why", "x"]) == 1
     assert "compares control and treatment" in capsys.readouterr().err
-    assert cli.main(["conclude", "shop", "treatment", "--why", "people like it"]) == 0
+    command = ["--defs", str(compared.folder), "conclude", "shop", "treatment"]
+    assert cli.main([*command, "--why", "people like it"]) == 0
     assert serves(compared) == {CHAMPION: 2, PREVIOUS: 1}
     last = compared.journal.entries("shop")[-1]
     assert (last.action, last.why) == ("promote", "people like it")
+    assert compared.decisions(2) == [("begin", "v2"), ("promote", "v2")]
     assert cli.main(["conclude", "shop", "treatment", "--why", "again"]) == 1
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from mlops_assets.assets import cards
 from mlops_assets.assets.keys import (
     DEPLOYMENT,
     EVALUATION_REPORT,
@@ -24,7 +25,7 @@ from mlops_assets.lifecycle.errors import ApprovalPending, RolloutError
 from mlops_assets.lifecycle.reports import Deployment, EvaluationReport
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
-from mlops_assets.resources import FrameIOManager, Notifier, Platform
+from mlops_assets.resources import FrameIOManager, Notifier, Platform, ReportIOManager
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.journal import Entry
@@ -50,9 +51,9 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
         report: EvaluationReport,
         platform: Platform,
         frames: dg.ResourceParam[FrameIOManager],
+        reports: dg.ResourceParam[ReportIOManager],
         notifier: Notifier,
     ):
-        from mlops_assets.lifecycle.card_publishing import card_of, publish_card
         from mlops_assets.lifecycle.rollout.letting_in import let_in
 
         window = window_of(context, spec)
@@ -71,8 +72,6 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
             yield from _waiting(spec, pending)
             return
         state = state_after(platform, entry)
-        card = card_of(platform.registry, platform.journal, spec, state.version, report)
-        publish_card(platform.registry, card)  # with the decision that was just taken
         yield dg.MaterializeResult(
             value=state,
             data_version=dg.DataVersion(f"{state.version}-{entry.change}"),
@@ -81,6 +80,7 @@ def deployment_asset(spec: ModelSpec, code: dict[str, str]) -> dg.AssetsDefiniti
         yield endpoint_check(platform, spec, state)
         if spec.gate.approval == "required":
             yield _approved(entry)
+        cards.renew(context, platform, reports, spec, entry)
 
     return deployment
 

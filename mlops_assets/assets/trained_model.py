@@ -166,7 +166,7 @@ def _file_checks(
     version = platform.registry.version(model.model, model.version)
     try:
         with TemporaryDirectory(prefix="mlops-check-") as name:
-            folder = platform.registry.take(version, Path(name))
+            folder = platform.registry.files.take(version, Path(name))
             load_estimator(folder, platform.settings.trusted_types)
             serving = read_serving(folder)
             reproduced = _reproducible(spec, platform.registry, version, model, data, folder)

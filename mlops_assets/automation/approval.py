@@ -1,14 +1,14 @@
 """Jobs in which a person decides: approve or refuse a challenger, retire or reinstate a model.
 
 Each is launched from the launchpad with a reason; Dagster's webserver has no login, so that who it
-was can be said there, too. One op serves all models: the run's tag says which.
+was can be said there, too.
 """
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from mlops_assets.assets import cards
 from mlops_assets.assets.deployment import endpoint_check, hold_out_version
 from mlops_assets.assets.keys import (
     ALERTS_TAG,
@@ -56,16 +56,16 @@ def decision_jobs(spec: ModelSpec) -> list[dg.JobDefinition]:
     The last two where ``gate.approval`` is ``required``.
     """
     made = [
-        _job(spec, "retire", _retire_op(), "Take the model out of service: its endpoint answers "
-             "410 with the reason. Its record stays."),
-        _job(spec, "reinstate", _reinstate_op(), "Bring a retired model back into service."),
+        _job(spec, "retire", _retire_op(spec), "Take the model out of service: its endpoint "
+             "answers 410 with the reason. Its record stays."),
+        _job(spec, "reinstate", _reinstate_op(spec), "Bring a retired model back into service."),
     ]  # fmt: skip
     if spec.gate.approval == "required":
         made += [
             _job(spec, "approve", _approve_op(spec), "Let the challenger that waits in, to its "
                  "users or its canary. The journal keeps who and why."),
-            _job(spec, "refuse", _refuse_op(), "Turn the challenger that waits down for good. The "
-                 "journal keeps who and why."),
+            _job(spec, "refuse", _refuse_op(spec), "Turn the challenger that waits down for good. "
+                 "The journal keeps who and why."),
         ]  # fmt: skip
     return made
 
@@ -150,58 +150,67 @@ def _approve_op(spec: ModelSpec) -> dg.OpDefinition:
                 blocking=True,
             )
         )
+        cards.renew(context, platform, reports, spec, entry)
         if not found.passed:
             raise RolloutError(f"v{entry.version} is let in, but {found.description}")
 
     return approve
 
 
-@cache
-def _refuse_op() -> dg.OpDefinition:
-    @dg.op
-    def refuse(context: dg.OpExecutionContext, config: WordOnVersion, platform: Platform) -> None:
+def _refuse_op(spec: ModelSpec) -> dg.OpDefinition:
+    @dg.op(name=f"{spec.name}__refuse")
+    def refuse(
+        context: dg.OpExecutionContext,
+        config: WordOnVersion,
+        platform: Platform,
+        reports: dg.ResourceParam[ReportIOManager],
+    ) -> None:
         from mlops_assets.lifecycle.rollout.approval import refuse as refuse_version
 
-        model = context.run.tags[MODEL_TAG]
-        number = config.version or platform.registry.aliases(model).get(CHALLENGER)
+        number = config.version or platform.registry.aliases(spec.name).get(CHALLENGER)
         if number is None:
-            raise RolloutError(f"{model} has no challenger: nothing waits")
+            raise RolloutError(f"{spec.name} has no challenger: nothing waits")
         entry = refuse_version(
             platform.registry,
             platform.journal,
-            model,
+            spec.name,
             number,
             who=_who(context, config),
             why=config.reason,
         )
         context.log.info(f"v{entry.version} is refused")
+        cards.renew(context, platform, reports, spec, entry)
 
     return refuse
 
 
-@cache
-def _retire_op() -> dg.OpDefinition:
-    @dg.op
-    def retire(context: dg.OpExecutionContext, config: Retirement, platform: Platform) -> None:
+def _retire_op(spec: ModelSpec) -> dg.OpDefinition:
+    @dg.op(name=f"{spec.name}__retire")
+    def retire(
+        context: dg.OpExecutionContext,
+        config: Retirement,
+        platform: Platform,
+        reports: dg.ResourceParam[ReportIOManager],
+    ) -> None:
         from mlops_assets.lifecycle.rollout import retirement
 
         entry = retirement.retire(
             platform.registry,
             platform.journal,
-            context.run.tags[MODEL_TAG],
+            spec.name,
             who=_who(context, config),
             why=config.reason,
             successor=config.successor,
             pointer=config.pointer,
         )
         _observe(context, entry)
+        cards.renew(context, platform, reports, spec, entry)
 
     return retire
 
 
-@cache
-def _reinstate_op() -> dg.OpDefinition:
-    @dg.op
+def _reinstate_op(spec: ModelSpec) -> dg.OpDefinition:
+    @dg.op(name=f"{spec.name}__reinstate")
     def reinstate(
         context: dg.OpExecutionContext,
         config: Word,
@@ -210,16 +219,16 @@ def _reinstate_op() -> dg.OpDefinition:
     ) -> None:
         from mlops_assets.lifecycle.rollout import retirement
 
-        model = context.run.tags[MODEL_TAG]
         entry = retirement.reinstate(
             platform.registry,
             platform.journal,
-            model,
+            spec.name,
             who=_who(context, config),
             why=config.reason,
         )
-        window = platform.registry.version(model, entry.version).tags.get("window")
+        window = platform.registry.version(spec.name, entry.version).tags.get("window")
         materialize(context, platform, reports, window or UNPARTITIONED, entry)
+        cards.renew(context, platform, reports, spec, entry)
 
     return reinstate
 

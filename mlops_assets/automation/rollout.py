@@ -1,10 +1,10 @@
 """Rollouts by themselves: a sensor that decides, and the jobs that move on and take back."""
 
 from datetime import UTC, datetime
-from functools import cache
 
 import dagster as dg
 
+from mlops_assets.assets import cards
 from mlops_assets.assets.keys import ALERTS_TAG, MODEL_TAG, TRIGGER_TAG
 from mlops_assets.assets.rollout_state import materialize
 from mlops_assets.automation.retired import skip_retired
@@ -37,20 +37,7 @@ def _tags(spec: ModelSpec) -> dict[str, str]:
 
 
 def _rollback_job(spec: ModelSpec) -> dg.JobDefinition:
-    graph = dg.GraphDefinition(name=f"{spec.name}_rollback", node_defs=[_rollback_op()])
-    return graph.to_job(
-        description="Take the newest change of what serves back: a version on its way, or else "
-        "the champion. Launch it as it is.",
-        tags=_tags(spec),
-        executor_def=dg.in_process_executor,
-    )
-
-
-@cache
-def _rollback_op() -> dg.OpDefinition:
-    """The same for all models: the run's tag says which."""
-
-    @dg.op
+    @dg.op(name=f"{spec.name}__rollback")
     def rollback(
         context: dg.OpExecutionContext,
         platform: Platform,
@@ -59,20 +46,30 @@ def _rollback_op() -> dg.OpDefinition:
         from mlops_assets.lifecycle.rollout import promotion
         from mlops_assets.lifecycle.rollout.history import ABORT
 
-        model = context.run.tags[MODEL_TAG]
         entry = promotion.rollback(
             platform.registry,
             platform.journal,
-            model,
+            spec.name,
             who=f"dagster run {context.run.run_id}",
-            why=f"job {model}_rollback",
+            why=f"job {spec.name}_rollback",
         )
         gone = entry.version if entry.action == ABORT else entry.champion_before
         context.log.info(f"v{gone} is taken back")
-        window = platform.registry.version(model, entry.version).tags.get("window")
+        window = platform.registry.version(spec.name, entry.version).tags.get("window")
         materialize(context, platform, reports, window or UNPARTITIONED, entry)
+        cards.renew(context, platform, reports, spec, entry)
 
-    return rollback
+    @dg.job(
+        name=f"{spec.name}_rollback",
+        description="Take the newest change of what serves back: a version on its way, or else "
+        "the champion. Launch it as it is.",
+        tags=_tags(spec),
+        executor_def=dg.in_process_executor,
+    )
+    def job():
+        rollback()
+
+    return job
 
 
 def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
@@ -103,6 +100,8 @@ def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
         rollout = seen.rollout
         entry = last_step(platform.journal, spec.name, rollout.version)
         materialize(context, platform, reports, rollout.window, entry, seen.decision)
+        if seen.decision.kind in ("advance", "roll_back"):
+            cards.renew(context, platform, reports, spec, entry)
 
     @dg.job(
         name=f"{spec.name}_rollout",

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mlops_assets.commands import card
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
@@ -53,6 +54,7 @@ def run(options) -> int:
     state = state_after(platform, entry)
     stored.write(stored.path(key(spec, DEPLOYMENT), stored_as(window)), state)
     print(f"{spec.name}: v{entry.version} is approved; {_now(entry, state.share)}")
+    card.renew(options, entry)
     return 0
 
 
@@ -71,6 +73,7 @@ def refuse(options) -> int:
     journal = Journal(settings.database_url)
     entry = refuse_version(registry, journal, model, number, who=options.who, why=options.reason)
     print(f"{model}: v{entry.version} is refused; it may not come again")
+    card.renew(options, entry)
     return 0
 
 

@@ -1,10 +1,16 @@
 """``mlops-assets card``: the model card of a version, as of now."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import ArtifactError, DeclarationError
-from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
+
+if TYPE_CHECKING:
+    from mlops_assets.lifecycle.model_card import ModelCard
+    from mlops_assets.lifecycle.rollout.journal import Entry
+    from mlops_assets.resources import Platform
 
 
 def add_to(commands) -> None:
@@ -20,24 +26,35 @@ def add_to(commands) -> None:
 
 def run(options) -> int:
     """Print, write or publish the card."""
-    from mlops_assets.lifecycle.card_publishing import card_of, publish_card
-    from mlops_assets.lifecycle.registry import Registry
-    from mlops_assets.lifecycle.rollout.journal import Journal
+    from mlops_assets.lifecycle.card_publishing import publish_card
+    from mlops_assets.resources import Platform
 
     name, _, number = options.model.partition("@")
-    spec = _declared(options.defs, name)
-    settings = Settings.from_environment()
-    registry = Registry(settings)
-    version = _number(registry, name, number)
-    report = _evaluation(settings, spec, registry.version(name, version).tags["window"])
-    card = card_of(registry, Journal(settings.database_url), spec, version, report)
+    spec, platform = _declared(options.defs, name), Platform()
+    card = _card(platform, spec, _number(platform.registry, name, number))
     if options.publish:
-        publish_card(registry, card)
+        publish_card(platform.registry, card)
     if options.html:
         options.html.write_text(card.html(), "utf-8")
     elif not options.publish:
         print(card.markdown())
     return 0
+
+
+def renew(options, entry: "Entry") -> None:
+    """Write the cards that a command's finished change touches; call it when all else is said."""
+    from mlops_assets.lifecycle.card_publishing import renew_cards
+
+    def publish(number: int) -> None:
+        from mlops_assets.lifecycle.card_publishing import publish_card
+        from mlops_assets.resources import Platform
+
+        platform = Platform()
+        card = _card(platform, _declared(options.defs, entry.model), number)
+        publish_card(platform.registry, card)
+
+    sys.stdout.flush()
+    renew_cards(entry, publish, lambda words: print(f"mlops-assets: {words}", file=sys.stderr))
 
 
 def _declared(defs: Path, name: str) -> ModelSpec:
@@ -60,11 +77,8 @@ def _number(registry, model: str, number: str) -> int:
     return champion
 
 
-def _evaluation(settings: Settings, spec: ModelSpec, window: str):
-    import dagster as dg
-
+def _card(platform: "Platform", spec: ModelSpec, number: int) -> "ModelCard":
+    from mlops_assets.assets.cards import card_now
     from mlops_assets.resources import ReportIOManager
 
-    stored = ReportIOManager(base_url=settings.storage_url)
-    asset = dg.AssetKey([spec.name, "evaluation_report"])
-    return stored.load(asset, window) if stored.exists(asset, window) else None
+    return card_now(platform, ReportIOManager(base_url=platform.settings.storage_url), spec, number)

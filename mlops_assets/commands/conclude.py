@@ -1,5 +1,6 @@
 """``mlops-assets conclude``: a person ends a comparison of two versions by names."""
 
+from mlops_assets.commands import card
 from mlops_assets.lifecycle.settings import Settings
 
 
@@ -30,4 +31,5 @@ def run(options) -> int:
     )
     serves = entry.champion_before if entry.action == ABORT else entry.version
     print(f"{entry.model}: {options.keep}, v{serves}, answers everybody")
+    card.renew(options, entry)
     return 0

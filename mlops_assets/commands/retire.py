@@ -1,5 +1,6 @@
 """``mlops-assets retire`` and ``reinstate``: out of service in the open, and back."""
 
+from mlops_assets.commands import card
 from mlops_assets.lifecycle.settings import Settings
 
 
@@ -37,6 +38,7 @@ def run(options) -> int:
         pointer=options.pointer,
     )
     print(f"{entry.model}: retired since {entry.at} by {entry.who}; v{entry.version} was champion")
+    card.renew(options, entry)
     return 0
 
 
@@ -55,4 +57,5 @@ def reinstate(options) -> int:
         why=options.reason,
     )
     print(f"{entry.model}: back in service; v{entry.version} is champion")
+    card.renew(options, entry)
     return 0

@@ -1,5 +1,6 @@
 """``mlops-assets rollback``: the version that was champion before, in one step."""
 
+from mlops_assets.commands import card
 from mlops_assets.lifecycle.settings import Settings
 
 
@@ -30,4 +31,5 @@ def run(options) -> int:
         )
     else:
         print(f"{entry.model}: v{entry.version} is champion again, v{entry.champion_before} is not")
+    card.renew(options, entry)
     return 0

@@ -46,7 +46,7 @@ def price_recommendations(
     if champion is None:
         raise EvidenceError(f"{MODEL} has no champion to ask for prices")
     with TemporaryDirectory(prefix="mlops-prices-") as folder:
-        model = registry.load(champion, Path(folder))
+        model = registry.files.load(champion, Path(folder))
     advice = pd.DataFrame([one.model_dump() for one in recommend_prices(model, features)])
     advice["limited_by"] = advice["limited_by"].map(", ".join)
     named = advice[advice["price"].notna()]

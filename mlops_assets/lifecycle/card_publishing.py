@@ -1,5 +1,6 @@
 """Model cards where people look for them: on the registered version and beside its run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from mlops_assets.lifecycle.model_card import model_card
 from mlops_assets.lifecycle.recording import read_record
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import EvaluationReport
-from mlops_assets.lifecycle.rollout.journal import Journal
+from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.model_card import ModelCard
@@ -34,10 +35,12 @@ def card_of(
     report : EvaluationReport or None
         An evaluation of the model; one of another version is not this version's.
     """
-    trained = read_record(registry, registry.version(spec.name, number))
+    version = registry.version(spec.name, number)
+    trained = read_record(registry, version)
     if report is not None and report.verdict.challenger_digest != trained.digest:
         report = None
-    return model_card(spec, trained, report, journal.entries(spec.name))
+    judged = version.tags.get("verdict")
+    return model_card(spec, trained, report, journal.entries(spec.name), judged)
 
 
 def publish_card(registry: Registry, card: "ModelCard") -> None:
@@ -53,3 +56,27 @@ def publish_card(registry: Registry, card: "ModelCard") -> None:
         str(card.version),
         description=card.markdown(MOST_CHARACTERS - len(MORE)) + MORE,
     )
+
+
+def renew_cards(entry: Entry, publish: Callable[[int], None], tell: Callable[[str], None]) -> None:
+    """Write the cards of the versions that a change has decided about, once it is done.
+
+    A card that can't be written is told, and raises nothing: the change stands, and whoever asked
+    for it must not take it for undone.
+
+    Parameters
+    ----------
+    publish : callable
+        Writes the card of one version of the model, by its number.
+    tell : callable
+        Takes a sentence on what went wrong, and how to repair it.
+    """
+    for number in entry.versions if entry.state == "done" else ():
+        try:
+            publish(number)
+        except Exception as error:  # noqa: BLE001 - stores and declarations may raise anything
+            tell(
+                f"the model card of {entry.model} v{number} is not renewed "
+                f"({type(error).__name__}: {error}); what serves is as asked for, and "
+                f"`mlops-assets card {entry.model}@{number} --publish` writes the card"
+            )

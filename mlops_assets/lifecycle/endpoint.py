@@ -49,7 +49,7 @@ def check_endpoint(
     place = f"{version.model}/versions/{version.number}" if pinned else version.model
     waited = _wait_for(f"{url}/v2/models/{place}", url, version)
     with TemporaryDirectory(prefix="mlops-probe-") as name:
-        folder = registry.take(version, Path(name))
+        folder = registry.files.take(version, Path(name))
         serving, example = read_serving(folder), read_example(folder)
         estimator = load_estimator(folder, registry.settings.trusted_types)
     expected = TASKS[serving.task].answers(estimator, example)

@@ -72,20 +72,23 @@ def model_card(
     trained: TrainedModel,
     report: EvaluationReport | None,
     journal: Sequence[Entry],
+    judged: str | None = None,
 ) -> ModelCard:
     """The card of the version that ``trained`` is the record of.
 
     Parameters
     ----------
     report : EvaluationReport or None
-        The version's own evaluation; None where it was not judged yet.
+        The version's own evaluation; None where it was not judged yet, or its report was replaced.
     journal : sequence of Entry
         The model's rows of the rollout journal.
+    judged : str or None
+        The version's verdict, for a version whose report was replaced.
     """
     sections = [
         _purpose(spec),
         _limits(spec, report),
-        _verdict(report),
+        _verdict(report, judged),
         *_measured(report),
         _data(spec, trained),
         _contract(spec),
@@ -126,9 +129,18 @@ def _limits(spec: "ModelSpec", report: EvaluationReport | None) -> Section:
     return Section("Limits", text=tuple(said) or ("None are declared (key card.limitations).",))
 
 
-def _verdict(report: EvaluationReport | None) -> Section:
-    if report is None:
+def _verdict(report: EvaluationReport | None, judged: str | None) -> Section:
+    if report is None and judged is None:
         return Section("Evaluation", text=("This version was not judged yet.",))
+    if report is None:
+        return Section(
+            "Evaluation",
+            text=(
+                "Another version was judged on the same window since, and has its report's place; "
+                "the page of this version's is the artifact evaluation of its run.",
+            ),
+            facts=(("verdict", str(judged).replace("_", " ")),),
+        )
     verdict = report.verdict
     rival = verdict.champion_version
     return Section(
@@ -245,7 +257,7 @@ def _estimator(trained: TrainedModel) -> Section:
 
 
 def _decisions(journal: Sequence[Entry], version: int) -> Section:
-    mine = [e for e in journal if e.state == "done" and version in (e.version, e.champion_before)]
+    mine = [e for e in journal if e.state == "done" and version in e.versions]
     if not mine:
         return Section("Decisions", text=("Nobody has decided about this version yet.",))
     return Section(

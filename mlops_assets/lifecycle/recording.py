@@ -17,10 +17,11 @@ from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
 from mlops_assets.lifecycle.evaluation import Candidate
 from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
-from mlops_assets.lifecycle.registry import EVIDENCE, Registry, Version
+from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.training import TrainingData
+from mlops_assets.lifecycle.version import EVIDENCE, Version
 from mlops_assets.lifecycle.window import Window
 
 if TYPE_CHECKING:
@@ -114,12 +115,12 @@ def read_environment(registry: Registry, version: Version) -> dict[str, str]:
     """The packages that a version was trained with, by name; empty for one from before."""
     if ENVIRONMENT_FILE not in json.loads(version.tags.get(EVIDENCE, "{}")):
         return {}
-    return json.loads(registry.artifact(version, ENVIRONMENT_FILE))
+    return json.loads(registry.files.artifact(version, ENVIRONMENT_FILE))
 
 
 def read_record(registry: Registry, version: Version) -> TrainedModel:
     """What was recorded of a version when it was trained."""
-    facts = json.loads(registry.artifact(version, RECORD_FILE))
+    facts = json.loads(registry.files.artifact(version, RECORD_FILE))
     return TrainedModel(version=version.number, **facts)
 
 
@@ -127,18 +128,18 @@ def read_reference(registry: Registry, version: Version) -> "pd.DataFrame":
     """The reference of a version's drift reports."""
     import pandas as pd
 
-    return pd.read_parquet(io.BytesIO(registry.artifact(version, REFERENCE_FILE)))
+    return pd.read_parquet(io.BytesIO(registry.files.artifact(version, REFERENCE_FILE)))
 
 
 def read_candidate(registry: Registry, version: Version, folder: Path) -> Candidate:
     """A version as the judge needs it: verified, loaded, with the hashes of its training rows."""
     import numpy as np
 
-    rows = io.BytesIO(registry.artifact(version, ROWS_FILE))
-    files = registry.take(version, folder)
+    rows = io.BytesIO(registry.files.artifact(version, ROWS_FILE))
+    files = registry.files.take(version, folder)
     return Candidate(
         version=version,
-        estimator=registry.read(version, files),
+        estimator=registry.files.read(version, files),
         training_rows=np.load(rows, allow_pickle=False),
         trained_until=read_record(registry, version).trained_until,
         files=files,

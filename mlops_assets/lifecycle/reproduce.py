@@ -157,7 +157,7 @@ def _compared(
     estimator = training.fit(spec, data.seen)
     seconds = time.monotonic() - started
     write_model(registry, spec, data, estimator, folder / "now")
-    taken = registry.take(version, folder)
+    taken = registry.files.take(version, folder)
     then, now = contents(taken), contents(folder / "now")
     files = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     same = not any(name == MODEL_FILE or name.startswith(PACKED) for name in files)
@@ -237,7 +237,7 @@ def _data_changed(
 
     import numpy as np
 
-    rows = np.load(io.BytesIO(registry.artifact(version, ROWS_FILE)), allow_pickle=False)
+    rows = np.load(io.BytesIO(registry.files.artifact(version, ROWS_FILE)), allow_pickle=False)
     now = row_hashes(data.seen)
     known = record.window_versions
     windows = [w for w, digest in data.versions.items() if known.get(w, digest) != digest]

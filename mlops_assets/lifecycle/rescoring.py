@@ -57,7 +57,7 @@ def rescore(
     from threadpoolctl import threadpool_limits
 
     with TemporaryDirectory(prefix="mlops-explain-") as name, threadpool_limits(1):
-        folder = registry.take(version, Path(name))
+        folder = registry.files.take(version, Path(name))
         task = TASKS[read_serving(folder).task]
         forms: dict[Literal["estimator", "packed"], Any] = {
             "estimator": load_estimator(folder, registry.settings.trusted_types)

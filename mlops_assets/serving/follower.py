@@ -159,7 +159,7 @@ class Follower:
             version = self._registry.version(place.model, place.number)
             # A name of its own each time: a server may still read the former copy.
             target = self._folder / FILES / f"{os.getpid()}-{time.time_ns()}"
-            folder = self._registry.take(version, target)
+            folder = self._registry.files.take(version, target)
         except Exception as error:  # noqa: BLE001 - a store's client may raise anything
             log.warning("%s v%s can't be fetched: %s", place.model, place.number, brief(error))
             return Fetched(place, now, problem=brief(error))

@@ -63,7 +63,7 @@ def load(registry: Registry, version: Version, folder: Path) -> ServedModel:
     Exception
         Whatever the estimator raises when it answers its own input example.
     """
-    registry.check_copy(version, folder)
+    registry.files.check_copy(version, folder)
     serving = read_serving(folder)
     if serving.model != version.model or serving.task not in TASKS:
         raise ArtifactError(

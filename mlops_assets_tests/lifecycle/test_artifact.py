@@ -203,17 +203,17 @@ def test_files_that_changed_are_refused_and_no_copy_stays(files, honest, tmp_pat
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_registry_refuses_them_too(files, honest, registry, tmp_path, change):
     version = registry.create("shop", files.as_uri(), "", None, {"digest": honest[1]})
-    assert doubles(registry.load(version, tmp_path / "before"))
+    assert doubles(registry.files.load(version, tmp_path / "before"))
     change(files)
     with pytest.raises(ArtifactError, match="not those that were trained"):
-        registry.load(version, tmp_path / "after")
+        registry.files.load(version, tmp_path / "after")
 
 
 def test_files_that_are_gone_are_refused(files, honest, registry, tmp_path):
     version = registry.create("shop", files.as_uri(), "", None, {"digest": honest[1]})
     shutil.rmtree(files)
     with pytest.raises(ArtifactError):
-        registry.load(version, tmp_path / "taken")
+        registry.files.load(version, tmp_path / "taken")
 
 
 # --- links ----------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ def test_a_crafted_version_is_refused_through_the_registry(files, registry, tmp_
     tags = {"digest": folder_digest(files)}
     version = registry.create("shop", files.as_uri(), "", None, tags)
     with pytest.raises(ArtifactError, match="not allowed"):
-        registry.load(version, tmp_path / "taken")
+        registry.files.load(version, tmp_path / "taken")
 
 
 @pytest.mark.parametrize("key", ["pickled_model", "model_path"])

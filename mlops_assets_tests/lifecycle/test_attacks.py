@@ -101,7 +101,7 @@ def test_an_old_signed_version_is_not_taken_under_a_new_number(yard, tmp_path):
 def assert_not_served(yard: Yard, champion: Version, other: Version, said: str, folder: Path):
     """The champion serves, the alias is moved to the other one, the champion serves on."""
     with pytest.raises(ArtifactError, match=rf"{other}: .*{said}"):
-        yard.registry.load(other, folder / "taken")
+        yard.registry.files.load(other, folder / "taken")
     yard.registry.set_alias(MODEL, CHAMPION, champion.number)
     with running(yard.registry.settings) as client:
         wait_for(serves(client, champion))
@@ -119,7 +119,7 @@ def test_a_signed_version_is_not_taken_under_another_models_name(yard, tmp_path)
     yard.registry.client.create_registered_model("pricing")
     forged = yard.forge(signed.source, signed.tags, model="pricing")
     with pytest.raises(ArtifactError, match="pricing v1: its signature is that of shop v1"):
-        yard.registry.take(forged, tmp_path)
+        yard.registry.files.take(forged, tmp_path)
 
 
 def test_files_swapped_together_with_their_digest_are_refused(yard, tmp_path):
@@ -130,7 +130,7 @@ def test_files_swapped_together_with_their_digest_are_refused(yard, tmp_path):
     yard.registry.client.set_model_version_tag(MODEL, "1", "mlops.digest", digest)
     edited = yard.registry.version(MODEL, version.number)
     with pytest.raises(ArtifactError, match=r"shop v1: .*not as they were signed: digest"):
-        yard.registry.take(edited, tmp_path)
+        yard.registry.files.take(edited, tmp_path)
 
 
 def test_unsigned_versions_of_before_are_taken_where_the_operator_says_so(yard, tmp_path):
@@ -138,16 +138,16 @@ def test_unsigned_versions_of_before_are_taken_where_the_operator_says_so(yard, 
     yard.registry.client.create_registered_model(MODEL)
     old = yard.forge(folder.as_uri(), {"digest": folder_digest(folder)})
     with pytest.raises(ArtifactError, match="MLOPS_ALLOW_UNSIGNED"):
-        yard.registry.take(old, tmp_path)
+        yard.registry.files.take(old, tmp_path)
     settings = replace(yard.registry.settings, allow_unsigned=True)
     allowing = Yard(Registry(settings), yard.lines)
     assert allowing.answers(old, tmp_path) == 2.0
     wrong = yard.forge(folder.as_uri(), old.tags | {"signature": "{}"})
     with pytest.raises(ArtifactError, match="shop v2: its signature can't be read"):
-        allowing.registry.take(wrong, tmp_path)
+        allowing.registry.files.take(wrong, tmp_path)
     (folder / "added").touch()
     with pytest.raises(ArtifactError, match="not those that were trained"):
-        allowing.registry.take(old, tmp_path)
+        allowing.registry.files.take(old, tmp_path)
 
 
 def test_a_version_that_a_crash_left_unsigned_is_not_found_again(yard, tmp_path, monkeypatch):
@@ -161,7 +161,7 @@ def test_a_version_that_a_crash_left_unsigned_is_not_found_again(yard, tmp_path,
             yard.register(yard.files(), **inputs)
     half = yard.registry.version(MODEL, 1)
     with pytest.raises(ArtifactError, match="it is not signed"):
-        yard.registry.take(half, tmp_path)
+        yard.registry.files.take(half, tmp_path)
     assert yard.registry.find(MODEL, inputs["fingerprint"]) is None
     whole = yard.register(yard.files(), **inputs)
     assert yard.registry.find(MODEL, inputs["fingerprint"]) == whole
@@ -228,7 +228,7 @@ def test_files_that_are_said_to_lie_elsewhere_are_not_even_asked_for(
     version = yard.registry.create(MODEL, place, "", None, tags)
     assert version.source == place
     with pytest.raises(ArtifactError, match="shop v1: its files are said to lie at"):
-        yard.registry.take(version, tmp_path / "taken")
+        yard.registry.files.take(version, tmp_path / "taken")
     assert listener.asked == []
     assert not (tmp_path / "taken").exists()
 
@@ -239,7 +239,7 @@ def test_an_experiment_made_for_it_does_not_open_another_place(yard, listener, t
     version = yard.register(yard.files())
     moved = replace(version, source=f"mlflow-artifacts://{listener.host}/x/model")
     with pytest.raises(ArtifactError, match="its files are said to lie at"):
-        yard.registry.take(moved, tmp_path)
+        yard.registry.files.take(moved, tmp_path)
     assert listener.asked == []
 
 

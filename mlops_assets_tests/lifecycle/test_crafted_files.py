@@ -116,7 +116,7 @@ def test_a_pickle_is_not_unpickled_in_whatever_wrapping(yard, canary, tmp_path, 
     (folder / MODEL_FILE).write_bytes(wrap(Payload(canary)))
     version = yard.register(folder)
     with pytest.raises(ArtifactError, match=r"shop v1: .*can't be read as a skops file"):
-        yard.registry.load(version, tmp_path)
+        yard.registry.files.load(version, tmp_path)
     assert not canary.exists()
 
 
@@ -248,7 +248,7 @@ def test_a_pipe_is_not_waited_for(yard, tmp_path):
     (folder / "serving.json").unlink()
     os.mkfifo(folder / "serving.json")
     with pytest.raises(ArtifactError, match=r"shop v1: .*is a device or pipe"):
-        yard.registry.take(version, tmp_path / "taken")
+        yard.registry.files.take(version, tmp_path / "taken")
 
 
 # --- links that are swapped -------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_a_pipe_is_not_waited_for(yard, tmp_path):
 
 def test_a_folder_swapped_for_a_link_after_the_check_is_not_what_is_loaded(yard, tmp_path):
     version = yard.register(folder := yard.files(2.0))
-    taken = yard.registry.take(version, tmp_path / "taken")
+    taken = yard.registry.files.take(version, tmp_path / "taken")
     folder.rename(folder.with_name("moved"))
     folder.symlink_to(yard.files(3.0))
     assert load_estimator(taken).predict(FRAME[1:2]) == pytest.approx([2.0])
@@ -265,11 +265,11 @@ def test_a_folder_swapped_for_a_link_after_the_check_is_not_what_is_loaded(yard,
 def test_a_hard_link_written_to_after_the_check_does_not_reach_the_copy(yard, tmp_path):
     version = yard.register(folder := yard.files(2.0))
     os.link(folder / MODEL_FILE, tmp_path / "the same file")
-    taken = yard.registry.take(version, tmp_path / "taken")
+    taken = yard.registry.files.take(version, tmp_path / "taken")
     (tmp_path / "the same file").write_bytes((yard.files(3.0) / MODEL_FILE).read_bytes())
     assert load_estimator(taken).predict(FRAME[1:2]) == pytest.approx([2.0])
     with pytest.raises(ArtifactError, match=r"shop v1: .*not those that were trained"):
-        yard.registry.take(version, tmp_path / "taken")
+        yard.registry.files.take(version, tmp_path / "taken")
 
 
 # --- trees that point out of themselves -------------------------------------------------------

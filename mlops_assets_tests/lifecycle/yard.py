@@ -64,5 +64,5 @@ class Yard:
 
     def answers(self, version: Version, folder: Path) -> float:
         """What a version answers to 1, loaded the way everybody loads it."""
-        estimator = self.registry.load(version, folder)
+        estimator = self.registry.files.load(version, folder)
         return round(float(estimator.predict(pd.DataFrame({"x": [1.0]}))[0]), 9)

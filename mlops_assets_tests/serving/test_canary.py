@@ -119,7 +119,7 @@ def shadowed(bench, model):
 
 def test_a_shadow_sees_everything_and_answers_nobody(shop):
     bench, client, _, second = shop
-    estimator = bench.registry.load(second, bench.settings.home / "judge")
+    estimator = bench.registry.files.load(second, bench.settings.home / "judge")
     bench.registry.set_alias("shop", SHADOW, second.number)
     wait_for(lambda: answered_by(client, "shop", UNITS[:1]) and shadowed(bench, "shop"))
     before = len(shadowed(bench, "shop"))

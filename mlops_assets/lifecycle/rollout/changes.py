@@ -200,7 +200,7 @@ def verify_files(registry: Registry, version: Version) -> None:
     ArtifactError
     """
     with TemporaryDirectory(prefix="mlops-verify-") as folder:
-        registry.take(version, Path(folder))
+        registry.files.take(version, Path(folder))
 
 
 def refuse_moved_alias(journal: Journal, model: str, champion: int | None) -> None:

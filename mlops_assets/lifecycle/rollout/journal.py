@@ -63,6 +63,12 @@ class Entry:
     hash: str = ""
     seq: int = 0
 
+    @property
+    def versions(self) -> list[int]:
+        """The versions it decides about: its own, and the champion of before."""
+        named = (self.version, self.champion_before)
+        return list(dict.fromkeys(number for number in named if number is not None))
+
     def content(self) -> dict[str, Any]:
         """What the hash covers: everything but the hash and the row's place in the table."""
         return {k: v for k, v in vars(self).items() if k not in {"hash", "seq"}}
