@@ -61,7 +61,10 @@ def performance_html(
         # A library's failure on odd numbers must not take the verdict away.
         raise NotDrawnError(f"Evidently fails: {type(error).__name__}: {error}") from error
     counts = ", ".join(f"{len(d.truth)} of {len(sides[w].truth)} {w}" for w, d in drawn.items())
-    words = f"{report.model} v{report.version}, {report.window}: {counts}; no weights."
+    words = f"{report.model} v{report.version}, {report.window}: {counts}; unweighted."
+    if task.preset == "RegressionPreset" and any((d.truth <= 0).any() for d in drawn.values()):
+        # 0.7.23 divides by max(label, 2e-16), and counts a label of 0 as an error of 1.
+        words += " Some labels are 0 or below: MAPE is not to be read."
     page = path.read_text("utf-8")
     path.write_text(page.replace("<body>", f"<body><p>{html.escape(words)}</p>", 1), "utf-8")
 

@@ -207,12 +207,12 @@ def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> A
     Returns
     -------
     Answered or None
-        At most ``task.preset_rows`` rows; None for a hold-out whose labels can't judge a model.
+        At most ``task.preset_rows`` rows; None when their labels can't judge a model.
     """
     task = spec.task_type
     cases = task.cases(data.unseen, data.seen, spec.columns)
-    if task.check_truth(cases.truth):
-        return None
     rows = places(len(cases.truth), task.preset_rows)
+    if task.check_truth(cases.truth[rows]):
+        return None
     asked = cases.asked.iloc[rows] if task.tabular else cases.asked[rows]
     return Answered(cases.truth[rows], task.answers(estimator, asked), cases.weights[rows])

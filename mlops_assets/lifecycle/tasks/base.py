@@ -76,7 +76,7 @@ class Task(ABC):
     tabular: ClassVar[bool] = True
     # Evidently's, by its name in ``evidently.presets``, and how many rows it is given at most.
     preset: ClassVar[str]
-    preset_rows: ClassVar[int] = 5_000
+    preset_rows: ClassVar[int] = 20_000
 
     @abstractmethod
     def features(self, frame: "pd.DataFrame", columns: "Columns") -> list[str]:
