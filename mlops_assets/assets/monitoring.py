@@ -30,7 +30,7 @@ from mlops_assets.assets.live_predictions import (
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle.drift import drift
 from mlops_assets.lifecycle.drift_html import drift_html
-from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
 from mlops_assets.lifecycle.performance import labelled_answers, performance
 from mlops_assets.lifecycle.performance_html import NotDrawnError, performance_html
 from mlops_assets.lifecycle.recording import read_hold_out, read_reference
@@ -250,15 +250,15 @@ def _performance(
         metadata[report.metric] = display.number(report.realised.value)
         metadata["realised"] = display.metric_table(groups)
         metadata["intervals"] = display.metric_plot(groups)
-        page = stored.page(asset, stored_as(window))
         rows = labelled_answers(spec, answered, now)
+        page = stored.page(asset, stored_as(window))
         try:
+            hold_out = read_hold_out(platform.registry, version)
             with page.as_local() as local:
-                performance_html(
-                    report, spec.task_type, rows, read_hold_out(platform.registry, version), local
-                )
+                performance_html(report, spec.task_type, rows, hold_out, local)
                 link = mlflow.publish(version.run_id, local, "performance")
-        except NotDrawnError as error:
+        except (ArtifactError, NotDrawnError) as error:
+            # The verdict does not need the page.
             metadata["Evidently report"] = f"none: {error}"
         else:
             report = report.model_copy(update={"html": str(page.path)})
