@@ -1,15 +1,19 @@
 """Evidently's page on performance: scikit-learn's numbers, nothing that a name can do."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from mlops_assets.lifecycle.columns import Columns
 from mlops_assets.lifecycle.performance_html import NotDrawnError, performance_html, snapshot
 from mlops_assets.lifecycle.reports import PerformanceReport
 from mlops_assets.lifecycle.tasks import TASKS, Answered
+from mlops_assets.lifecycle.training import hold_out_answers
 
 ROWS = 600
 ATTACK = "</script><script>alert(1)</script>"
@@ -193,6 +197,29 @@ def test_mape_is_disowned_where_evidently_has_it_wrong(tmp_path):
     assert "MAPE is not to be read" in page_of("regression", negative, None, tmp_path)
     assert "MAPE is not to be read" in page_of("regression", positive, negative, tmp_path)
     assert "MAPE is not to be read" not in page_of("regression", positive, None, tmp_path)
+
+
+class Popular:
+    """Recommends the ten items that were taken most."""
+
+    def __init__(self, seen: pd.DataFrame):
+        self.top = seen["item"].value_counts().index.to_numpy()[:10]
+
+    def recommend(self, units, k):
+        return np.tile(self.top[:k], (len(units), 1)), np.ones((len(units), k))
+
+
+def test_a_recommenders_hold_out_is_what_units_took_up_anew(tmp_path):
+    rng = np.random.default_rng(0)
+    taken = pd.DataFrame({"unit": rng.integers(0, 90, 900), "item": rng.zipf(1.5, 900) % 50})
+    seen, unseen = taken[:600], taken[600:]
+    spec = SimpleNamespace(task_type=TASKS["ranking"], columns=Columns(unit="unit", item="item"))
+    data = SimpleNamespace(seen=seen, unseen=unseen)
+    kept = hold_out_answers(spec, Popular(seen), data)
+    had = seen.groupby("unit")["item"].agg(set).to_dict()
+    new = {u: {*items} - had.get(u, set()) for u, items in unseen.groupby("unit")["item"]}
+    assert [{*items} for items in kept.truth] == [new[u] for u in sorted(new) if new[u]]
+    assert f"{len(kept.truth)} hold-out rows" in page_of("ranking", ranked(), kept, tmp_path)
 
 
 def test_crafted_names_stay_text(tmp_path):
