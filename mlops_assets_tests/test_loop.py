@@ -103,6 +103,11 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     healthy = lab.stored("performance_report", week(3))
     assert healthy.verdict == "healthy"
     assert healthy.labelled == 400
+    page = lab.file("performance_report", week(3)).with_suffix(".html")
+    assert healthy.html == str(page)
+    assert "400 of 400 labelled answers, 400 of 400 hold-out rows" in page.read_text("utf-8")
+    link = shown(calm, "performance_report")["Evidently report"].url
+    assert link.endswith(f"/performance/{week(3)}.html")
 
     early = lab.run("monitoring", week(4))
     assert early.success, errors(early)
@@ -115,7 +120,11 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     due = checks(early)["live_predictions/label_maturity"]
     assert not due.passed
     assert due.description.startswith("0 of 400 answers")
-    assert lab.stored("performance_report", week(4)).verdict == "insufficient_data", "no truth yet"
+    unknown = lab.stored("performance_report", week(4))
+    assert unknown.verdict == "insufficient_data", "no truth yet"
+    assert unknown.html is None
+    words = shown(early, "performance_report")["Evidently report"].text
+    assert words == "none: no prediction has a mature label"
 
     assert lab.fill(4, 4).success
     later = lab.run("monitoring", week(4))
@@ -126,6 +135,14 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     assert decayed.realised.low > decayed.hold_out.value + 0.1
     assert not checks(later)["performance_report/no_decay"].passed
     assert checks(later)["live_predictions/label_maturity"].passed
+
+
+def shown(result, asset):
+    """Metadata of an asset's one materialization in a run."""
+    (event,) = [
+        e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == asset
+    ]
+    return event.step_materialization_data.materialization.metadata
 
 
 def test_a_window_without_traffic_is_told_and_does_not_count_as_stable(shop):

@@ -30,9 +30,10 @@ from mlops_assets.assets.live_predictions import (
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle.drift import drift
 from mlops_assets.lifecycle.drift_html import drift_html
-from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.performance import performance
-from mlops_assets.lifecycle.recording import read_reference
+from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
+from mlops_assets.lifecycle.performance import labelled_answers, performance
+from mlops_assets.lifecycle.performance_html import NotDrawnError, performance_html
+from mlops_assets.lifecycle.recording import read_hold_out, read_reference
 from mlops_assets.lifecycle.registry import CHAMPION, Version
 from mlops_assets.lifecycle.reports import DriftReport, MetricEstimate, PerformanceReport
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -47,7 +48,7 @@ NO_DECAY = "no_decay"
 KINDS = {
     LIVE_PREDICTIONS: {"parquet"},
     DRIFT_REPORT: {"evidently", "json"},
-    PERFORMANCE_REPORT: {"json"},
+    PERFORMANCE_REPORT: {"evidently", "json"},
 }
 
 
@@ -137,7 +138,7 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
         if DRIFT_REPORT in wanted:
             yield from _drift(spec, window, live, version, platform, reports, mlflow)
         if PERFORMANCE_REPORT in wanted:
-            yield from _performance(spec, window, live, version, reports)
+            yield from _performance(spec, window, live, version, platform, reports, mlflow)
 
     return monitoring
 
@@ -221,15 +222,18 @@ def _performance(
     window: Window,
     live: "pd.DataFrame",
     version: Version,
+    platform: Platform,
     stored: ReportIOManager,
+    mlflow: MlflowResource,
 ):
+    answered, now = live[live["version"] == version.number], datetime.now(UTC)
     report = performance(
         spec,
-        live[live["version"] == version.number],
+        answered,
         _hold_out(stored, spec, version),
         window=window.key,
         version=version.number,
-        now=datetime.now(UTC),
+        now=now,
     )
     asset = key(spec, PERFORMANCE_REPORT)
     metadata: dict[str, Any] = {
@@ -246,6 +250,22 @@ def _performance(
         metadata[report.metric] = display.number(report.realised.value)
         metadata["realised"] = display.metric_table(groups)
         metadata["intervals"] = display.metric_plot(groups)
+        rows = labelled_answers(spec, answered, now)
+        page = stored.page(asset, stored_as(window))
+        try:
+            hold_out = read_hold_out(platform.registry, version)
+            with page.as_local() as local:
+                performance_html(report, spec.task_type, rows, hold_out, local)
+                link = mlflow.publish(version.run_id, local, "performance")
+        except (ArtifactError, NotDrawnError) as error:
+            # The verdict does not need the page.
+            metadata["Evidently report"] = f"none: {error}"
+        else:
+            report = report.model_copy(update={"html": str(page.path)})
+            metadata["Evidently report"] = dg.MetadataValue.url(link)
+            metadata["Evidently file"] = dg.MetadataValue.path(str(page.path))
+    else:
+        metadata["Evidently report"] = f"none: {report.reason}"
     yield dg.MaterializeResult(asset_key=asset, value=report, metadata=metadata)
     yield dg.AssetCheckResult(
         asset_key=asset,

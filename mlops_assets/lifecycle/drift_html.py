@@ -62,7 +62,7 @@ def snapshot(report: "DriftReport", reference: "pd.DataFrame", live: "pd.DataFra
     columns = {c: read_sides(reference, live, names[c]) for c in drawn}
     metrics = [
         ValueDrift(
-            column=_harmless(name),
+            column=harmless(name),
             method=method,
             # Evidently calls a distance at the threshold drift.
             threshold=math.nextafter(threshold, math.inf),
@@ -81,17 +81,18 @@ def snapshot(report: "DriftReport", reference: "pd.DataFrame", live: "pd.DataFra
 
 
 def _of_kind(columns: dict[str, Column], kind: str) -> list[str]:
-    return [_harmless(name) for name, column in columns.items() if column.kind == kind]
+    return [harmless(name) for name, column in columns.items() if column.kind == kind]
 
 
 def _frame(columns: dict[str, Column], side: str) -> "pd.DataFrame":
     import pandas as pd
 
-    frame = pd.DataFrame({_harmless(name): getattr(c, side) for name, c in columns.items()})
+    frame = pd.DataFrame({harmless(name): getattr(c, side) for name, c in columns.items()})
     for name in _of_kind(columns, "categorical"):
-        frame[name] = frame[name].map(_harmless, na_action="ignore")
+        frame[name] = frame[name].map(harmless, na_action="ignore")
     return frame.sample(min(len(frame), SHOWN_ROWS), random_state=0)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Text that ends no script element."""
     return text.translate(HARMLESS)

@@ -10,6 +10,7 @@ from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.evaluation import estimate
 from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.reports import MetricEstimate, PerformanceReport
+from mlops_assets.lifecycle.tasks import Answered
 from mlops_assets.lifecycle.weights import weights_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def performance(
         raise EvidenceError(
             f"{spec.name}: the hold-out's {hold_out.metric} can't judge {spec.decay_metric}"
         )
-    labelled = _labelled(spec, live, now)
+    labelled = labelled_answers(spec, live, now)
     realised, problem = _realise(spec, labelled)
     verdict, reason = ("insufficient_data", problem)
     if realised is not None:
@@ -84,16 +85,25 @@ def performance(
 
 
 @dataclass(frozen=True)
-class _Labelled:
-    """Mature rows: truth, answers, units and weights, each of length n_labelled."""
+class Labelled(Answered):
+    """Answers whose labels have matured.
 
-    truth: "np.ndarray"
-    answers: list[dict]
+    Parameters
+    ----------
+    units : ndarray of str, shape (n_rows,)
+    """
+
     units: "np.ndarray"
-    weights: "np.ndarray"
 
 
-def _labelled(spec: "ModelSpec", live: "pd.DataFrame", now: datetime) -> _Labelled:
+def labelled_answers(spec: "ModelSpec", live: "pd.DataFrame", now: datetime) -> Labelled:
+    """The rows of :func:`~mlops_assets.lifecycle.live.live_predictions` with a complete label.
+
+    Raises
+    ------
+    EvidenceError
+        When a weight is no number above 0.
+    """
     label, weight = spec.label_column, spec.columns.weight
     mature = live[live["at"] + spec.columns.label_delay <= now]
     rows = mature[_has_label(mature[label], spec.task_type.tabular)]
@@ -103,7 +113,7 @@ def _labelled(spec: "ModelSpec", live: "pd.DataFrame", now: datetime) -> _Labell
     weights = weights_of(rows, spec.columns)
     # Who did not say which unit it is counts as one of its own.
     units = rows["unit"].where(rows["unit"].notna(), rows["prediction_id"])
-    return _Labelled(
+    return Labelled(
         truth=spec.task_type.scored_truth(_truth(rows[label], spec.task_type.tabular), weights),
         answers=[json.loads(answer) for answer in rows["answer"]],
         units=units.to_numpy(dtype=str),
@@ -134,7 +144,7 @@ def _truth(labels: "pd.Series", tabular: bool) -> "np.ndarray":
     return values
 
 
-def _realise(spec: "ModelSpec", labelled: _Labelled) -> tuple[MetricEstimate | None, str]:
+def _realise(spec: "ModelSpec", labelled: Labelled) -> tuple[MetricEstimate | None, str]:
     if len(labelled.truth) == 0:
         return None, "no prediction has a mature label"
     problem = spec.task_type.check_truth(labelled.truth)

@@ -20,6 +20,7 @@ from mlops_assets.lifecycle.fingerprint import environment, environment_digest, 
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.tasks import Answered
 from mlops_assets.lifecycle.training import TrainingData
 from mlops_assets.lifecycle.version import EVIDENCE, Version
 from mlops_assets.lifecycle.window import Window
@@ -31,6 +32,7 @@ ROWS_FILE = "training_rows.npy"
 REFERENCE_FILE = "reference.parquet"
 RECORD_FILE = "trained_model.json"
 ENVIRONMENT_FILE = "environment.json"
+HOLD_OUT_FILE = "hold_out_answers.parquet"
 
 
 def record(
@@ -131,6 +133,21 @@ def read_reference(registry: Registry, version: Version) -> "pd.DataFrame":
     return pd.read_parquet(io.BytesIO(registry.files.artifact(version, REFERENCE_FILE)))
 
 
+def read_hold_out(registry: Registry, version: Version) -> Answered | None:
+    """What a version answered on its hold-out, drawn; None where that was not recorded."""
+    import numpy as np
+    import pandas as pd
+
+    if HOLD_OUT_FILE not in json.loads(version.tags.get(EVIDENCE, "{}")):
+        return None
+    rows = pd.read_parquet(io.BytesIO(registry.artifact(version, HOLD_OUT_FILE)))
+    return Answered(
+        truth=rows["truth"].to_numpy(),
+        answers=[json.loads(answer) for answer in rows["answer"]],
+        weights=rows["weight"].to_numpy(dtype=np.float64),
+    )
+
+
 def read_candidate(registry: Registry, version: Version, folder: Path) -> Candidate:
     """A version as the judge needs it: verified, loaded, with the hashes of its training rows."""
     import numpy as np
@@ -189,10 +206,26 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
     training.reference(spec, estimator, data.unseen).to_parquet(folder / REFERENCE_FILE)
     (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(), indent=0), "utf-8")
-    files = (ROWS_FILE, REFERENCE_FILE, RECORD_FILE, ENVIRONMENT_FILE)
+    files = [ROWS_FILE, REFERENCE_FILE, RECORD_FILE, ENVIRONMENT_FILE]
+    answered = training.hold_out_answers(spec, estimator, data)
+    if answered is not None:
+        _hold_out_frame(answered).to_parquet(folder / HOLD_OUT_FILE)
+        files.append(HOLD_OUT_FILE)
     for file in files:
         client.log_artifact(run_id, str(folder / file))
     return {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
+
+
+def _hold_out_frame(answered: Answered) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "truth": answered.truth,
+            "answer": [json.dumps(answer) for answer in answered.answers],
+            "weight": answered.weights,
+        }
+    )
 
 
 def _iso(moment: datetime | None) -> str | None:

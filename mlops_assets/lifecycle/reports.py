@@ -233,4 +233,5 @@ class PerformanceReport(Report):
     drop: float
     verdict: Literal["healthy", "decayed", "insufficient_data"]
     reason: str = ""
+    html: str | None = None
     created_at: datetime

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.fingerprint import digest_of, environment_digest, frame_digest
 from mlops_assets.lifecycle.import_paths import load_object
+from mlops_assets.lifecycle.tasks import Answered
+from mlops_assets.lifecycle.tasks.base import places
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,3 +199,20 @@ def reference(spec: "ModelSpec", estimator: Any, unseen: "pd.DataFrame") -> "pd.
     asked = asked.sample(min(len(asked), REFERENCE_ROWS), random_state=0).reset_index(drop=True)
     answers = task.monitored(task.answers(estimator, asked))
     return pd.concat([asked, answers], axis=1) if task.tabular else answers
+
+
+def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> Answered | None:
+    """What a version answers on the hold-out, for the page that compares live answers with it.
+
+    Returns
+    -------
+    Answered or None
+        At most ``task.preset_rows`` rows; None when their labels can't judge a model.
+    """
+    task = spec.task_type
+    cases = task.cases(data.unseen, data.seen, spec.columns)
+    rows = places(len(cases.truth), task.preset_rows)
+    if task.check_truth(cases.truth[rows]):
+        return None
+    asked = cases.asked.iloc[rows] if task.tabular else cases.asked[rows]
+    return Answered(cases.truth[rows], task.answers(estimator, asked), cases.weights[rows])

@@ -35,6 +35,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from sklearn.dummy import DummyClassifier
@@ -45,8 +46,21 @@ from mlops_assets.lifecycle.artifact import MODEL_FILE, folder_digest
 from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError, RolloutError
 from mlops_assets.lifecycle.evaluation import Candidate, evaluate
 from mlops_assets.lifecycle.fingerprint import row_hashes
-from mlops_assets.lifecycle.recording import read_candidate, read_record, read_reference, record
-from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
+from mlops_assets.lifecycle.recording import (
+    read_candidate,
+    read_hold_out,
+    read_record,
+    read_reference,
+    record,
+)
+from mlops_assets.lifecycle.registry import (
+    CHALLENGER,
+    CHAMPION,
+    EVIDENCE,
+    PREVIOUS,
+    Registry,
+    Version,
+)
 from mlops_assets.lifecycle.signing_keys import make_pair
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets_tests.harness import visits, week, weekly
@@ -291,6 +305,29 @@ def test_the_reference_of_drift_can_not_be_exchanged(recorded):
     calm.assign(interest=0.0).to_parquet(logged(registry, version, "reference.parquet"))
     with pytest.raises(ArtifactError, match=r"reference.parquet .*not what the version"):
         read_reference(registry, version)
+
+
+def test_the_answers_on_the_hold_out_are_recorded_and_can_not_be_exchanged(recorded, tmp_path):
+    registry, _, version = recorded
+    hold_out = visits(3, 200).iloc[400:]
+    scores = read_candidate(registry, version, tmp_path).estimator.predict_proba(
+        hold_out[["interest", "minutes"]]
+    )[:, 1]
+    kept = read_hold_out(registry, version)
+    assert kept.truth.tolist() == hold_out["bought"].tolist()
+    assert [answer["score"] for answer in kept.answers] == scores.tolist()
+    assert kept.weights.tolist() == [1.0] * 200
+
+    file = logged(registry, version, "hold_out_answers.parquet")
+    pd.read_parquet(file).assign(truth=1).to_parquet(file)
+    with pytest.raises(ArtifactError, match=r"hold_out_answers.parquet .*not what the version"):
+        read_hold_out(registry, version)
+
+
+def test_a_version_from_before_answers_were_recorded_has_none(recorded):
+    registry, _, version = recorded
+    tags = {name: value for name, value in version.tags.items() if name != EVIDENCE}
+    assert read_hold_out(registry, replace(version, tags=tags)) is None
 
 
 def test_a_champion_whose_files_are_gone_is_no_missing_champion(recorded, tmp_path):

@@ -1,6 +1,6 @@
 """Kinds of models, found by their name in YAML."""
 
-from mlops_assets.lifecycle.tasks.base import Cases, Task
+from mlops_assets.lifecycle.tasks.base import Answered, Cases, Task
 from mlops_assets.lifecycle.tasks.binary_classification import BinaryClassification
 from mlops_assets.lifecycle.tasks.count_regression import CountRegression
 from mlops_assets.lifecycle.tasks.multiclass_classification import MulticlassClassification
@@ -18,4 +18,4 @@ TASKS: dict[str, Task] = {
     )
 }
 
-__all__ = ["TASKS", "Cases", "Task"]
+__all__ = ["TASKS", "Answered", "Cases", "Task"]

@@ -37,6 +37,36 @@ class Cases:
     weights: "np.ndarray"
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What was answered and what was true, row by row.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n_rows,)
+        As the metrics have it, see ``Task.scored_truth``.
+    answers : list of dict, of length n_rows
+    weights : ndarray of shape (n_rows,)
+        What a row counts for; ones where no weight is declared.
+    """
+
+    truth: "np.ndarray"
+    answers: list[dict[str, Any]]
+    weights: "np.ndarray"
+
+    def drawn(self, most: int) -> "Answered":
+        """At most so many of the rows, the same each time."""
+        rows = places(len(self.truth), most)
+        return Answered(self.truth[rows], [self.answers[n] for n in rows], self.weights[rows])
+
+
+def places(size: int, most: int) -> "np.ndarray":
+    """Places of at most ``most`` of ``size`` rows, in order, the same each time."""
+    import numpy as np
+
+    return np.sort(np.random.default_rng(0).permutation(size)[:most])
+
+
 class Task(ABC):
     """A kind of model: what it is asked, what it answers, how it is scored."""
 
@@ -44,6 +74,9 @@ class Task(ABC):
     metrics: ClassVar[tuple[str, ...]]
     required_columns: ClassVar[tuple[str, ...]] = ("target",)
     tabular: ClassVar[bool] = True
+    # Evidently's, by its name in ``evidently.presets``, and how many rows it is given at most.
+    preset: ClassVar[str]
+    preset_rows: ClassVar[int] = 20_000
 
     @abstractmethod
     def features(self, frame: "pd.DataFrame", columns: "Columns") -> list[str]:
@@ -70,6 +103,10 @@ class Task(ABC):
     @abstractmethod
     def predicted(self, answers: list[dict[str, Any]]) -> "np.ndarray":
         """The entries of ``scores`` back from what was answered."""
+
+    @abstractmethod
+    def preset_frame(self, rows: Answered) -> "pd.DataFrame":
+        """What ``preset`` reads: ``target``, ``prediction`` and what else it knows by name."""
 
     def scored_truth(self, labels: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
         """What the metrics hold the scores against, from labels as they are in the data."""

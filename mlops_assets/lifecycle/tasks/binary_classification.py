@@ -1,6 +1,11 @@
 """Two classes: a probability answered."""
 
-from mlops_assets.lifecycle.tasks.tabular import TabularTask, column, needs_classes
+from mlops_assets.lifecycle.tasks.tabular import (
+    TabularTask,
+    classes_frame,
+    column,
+    needs_classes,
+)
 
 
 class BinaryClassification(TabularTask):
@@ -17,6 +22,7 @@ class BinaryClassification(TabularTask):
         "f1",
         "recall",
     )
+    preset = "ClassificationPreset"
 
     def scores(self, estimator, asked):
         return estimator.predict_proba(asked)[:, 1]
@@ -29,6 +35,12 @@ class BinaryClassification(TabularTask):
 
     def predicted(self, answers):
         return column(answers, "score")
+
+    def preset_frame(self, rows):
+        import numpy as np
+
+        score = self.predicted(rows.answers)
+        return classes_frame(rows, np.stack([1 - score, score], axis=1))
 
     def check_truth(self, truth):
         return super().check_truth(truth) or needs_classes(truth, [0, 1], exactly=True)

@@ -1,6 +1,11 @@
 """Several classes: a probability of each answered."""
 
-from mlops_assets.lifecycle.tasks.tabular import TabularTask, column, needs_classes
+from mlops_assets.lifecycle.tasks.tabular import (
+    TabularTask,
+    classes_frame,
+    column,
+    needs_classes,
+)
 
 
 class MulticlassClassification(TabularTask):
@@ -8,6 +13,7 @@ class MulticlassClassification(TabularTask):
 
     name = "multiclass_classification"
     metrics = ("accuracy", "log_loss", "balanced_accuracy", "macro_f1")
+    preset = "ClassificationPreset"
 
     def scores(self, estimator, asked):
         return estimator.predict_proba(asked)
@@ -18,6 +24,9 @@ class MulticlassClassification(TabularTask):
     def monitored(self, answers):
         # Classes are numbers only by name: their drift is that of a category.
         return super().monitored(answers).astype(str)
+
+    def preset_frame(self, rows):
+        return classes_frame(rows, self.predicted(rows.answers))
 
     def check_truth(self, truth):
         if len(truth) and (truth.dtype.kind not in "iu" or truth.min() < 0):

@@ -14,6 +14,8 @@ class Ranking(Task):
     required_columns = ("unit", "item")
     tabular = False
     shown = 10
+    preset = "RecsysPreset"
+    preset_rows = 1_000
 
     def features(self, frame, columns):
         return [columns.unit]
@@ -58,6 +60,19 @@ class Ranking(Task):
                 "first_score": [a["scores"][0] for a in answers],
             }
         )
+
+    def preset_frame(self, rows):
+        import pandas as pd
+
+        listed = []
+        for row, (truth, answer) in enumerate(zip(rows.truth, rows.answers, strict=True)):
+            relevant, shown = {str(item) for item in truth}, answer["prediction"]
+            listed += [(row, item, int(item in relevant), -n, 1) for n, item in enumerate(shown)]
+            # Below all that was shown, so that it counts for recall and for the ideal order.
+            missed = sorted(relevant - {*shown})
+            listed += [(row, item, 1, -len(shown), 0) for item in missed]
+        # A row is a user: one who asked twice was answered twice.
+        return pd.DataFrame(listed, columns=["user", "item", "target", "prediction", "shown"])
 
     def plots(self):
         from mlops_assets.lifecycle.tasks.plots import rankings

@@ -18,6 +18,7 @@ class Regression(TabularTask):
         "root_mean_squared_error",
         "r2",
     )
+    preset = "RegressionPreset"
 
     def scores(self, estimator, asked) -> "np.ndarray":
         return estimator.predict(asked)
@@ -27,6 +28,11 @@ class Regression(TabularTask):
 
     def predicted(self, answers):
         return column(answers, "prediction")
+
+    def preset_frame(self, rows):
+        import pandas as pd
+
+        return pd.DataFrame({"target": rows.truth, "prediction": self.predicted(rows.answers)})
 
     def plots(self):
         from mlops_assets.lifecycle.tasks.plots import amounts

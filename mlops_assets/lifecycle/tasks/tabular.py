@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.tasks.base import Cases, Task
+from mlops_assets.lifecycle.tasks.base import Answered, Cases, Task
 from mlops_assets.lifecycle.weights import fit_weighted, weights_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 
 class TabularTask(Task):
@@ -41,6 +42,16 @@ def column(answers, name) -> "np.ndarray":
     import numpy as np
 
     return np.array([answer[name] for answer in answers])
+
+
+def classes_frame(rows: Answered, scores: "np.ndarray") -> "pd.DataFrame":
+    """For Evidently: classes by their names, and the score of each, (n_rows, n_classes), by its."""
+    import pandas as pd
+
+    frame = pd.DataFrame(scores, columns=[str(label) for label in range(scores.shape[1])])
+    frame["target"] = [str(int(label)) for label in rows.truth]
+    frame["prediction"] = [str(answer["prediction"]) for answer in rows.answers]
+    return frame
 
 
 def needs_classes(truth, allowed, *, exactly) -> str | None:
