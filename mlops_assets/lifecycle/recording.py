@@ -140,7 +140,7 @@ def read_hold_out(registry: Registry, version: Version) -> Answered | None:
 
     if HOLD_OUT_FILE not in json.loads(version.tags.get(EVIDENCE, "{}")):
         return None
-    rows = pd.read_parquet(io.BytesIO(registry.artifact(version, HOLD_OUT_FILE)))
+    rows = pd.read_parquet(io.BytesIO(registry.files.artifact(version, HOLD_OUT_FILE)))
     return Answered(
         truth=rows["truth"].to_numpy(),
         answers=[json.loads(answer) for answer in rows["answer"]],
