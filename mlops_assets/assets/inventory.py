@@ -7,7 +7,7 @@ import dagster as dg
 
 from mlops_assets.assets import display
 from mlops_assets.assets.types import report_type
-from mlops_assets.lifecycle.inventory import Inventory, take_inventory
+from mlops_assets.lifecycle.inventory_report import Inventory
 from mlops_assets.lifecycle.spec import load_specs
 from mlops_assets.resources import Platform, ReportIOManager
 
@@ -37,6 +37,8 @@ def inventory_definitions(defs: Path) -> dg.Definitions:
         platform: Platform, reports: dg.ResourceParam[ReportIOManager]
     ) -> dg.MaterializeResult:
         specs = {name: spec for name, (spec, _) in load_specs(defs).items()}
+        from mlops_assets.lifecycle.inventory import take_inventory
+
         found = take_inventory(platform.registry, platform.journal, specs, reports.newest)
         return dg.MaterializeResult(value=found, metadata=_metadata(found))
 

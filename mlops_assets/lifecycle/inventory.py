@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.inventory_report import Change, Inventory, InventoryModel, Status
 from mlops_assets.lifecycle.registry import Registry
-from mlops_assets.lifecycle.report_base import Report
 from mlops_assets.lifecycle.rollout.history import LOAD_FAILED, SERVES
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
 from mlops_assets.lifecycle.status import serving
@@ -16,57 +16,6 @@ if TYPE_CHECKING:
 
     # The newest stored window of a model's asset and its report.
     Newest = Callable[[str, str], tuple[str, Any] | None]
-
-Status = Literal["in_production", "retired", "not_in_production"]
-
-
-class Change(Report):
-    """Something that happened to what serves of a model."""
-
-    at: datetime
-    action: str
-    version: int
-    who: str
-    why: str
-
-
-class InventoryModel(Report):
-    """One model of the inventory.
-
-    ``version`` is what serves (of a retired model: what served last), ``since`` when the change
-    that made it so was done, on the word of ``who``. ``rollout`` tells of a version on its way.
-    """
-
-    model: str
-    status: Status
-    declared: bool
-    task: str
-    purpose: str
-    owners: list[str]
-    version: int | None
-    since: datetime | None
-    first_served: datetime | None
-    who: str
-    why: str
-    rollout: str
-    evaluation: str
-    evaluated_at: datetime | None
-    drift: str
-    drift_window: str
-    changes: list[Change]
-
-
-class Inventory(Report):
-    """All models at one moment, with their changes in a period; None: without a bound there."""
-
-    made_at: datetime
-    since: date | None
-    until: date | None
-    models: list[InventoryModel]
-
-    def changed(self) -> "Inventory":
-        """Only the models that changed in the period."""
-        return self.model_copy(update={"models": [m for m in self.models if m.changes]})
 
 
 def take_inventory(

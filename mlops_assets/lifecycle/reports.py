@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mlops_assets.lifecycle.explaining.results import Explanation
-from mlops_assets.lifecycle.inventory import Inventory as Inventory
+from mlops_assets.lifecycle.inventory_report import Inventory as Inventory
 from mlops_assets.lifecycle.report_base import Report as Report
 
 VerdictName = Literal[
