@@ -56,13 +56,13 @@ from mlops_assets.lifecycle.recording import (
 from mlops_assets.lifecycle.registry import (
     CHALLENGER,
     CHAMPION,
-    EVIDENCE,
     PREVIOUS,
     Registry,
     Version,
 )
 from mlops_assets.lifecycle.signing_keys import make_pair
 from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.version import EVIDENCE
 from mlops_assets_tests.harness import visits, week, weekly
 from mlops_assets_tests.lifecycle.test_rollout import MODEL, Crash, Shop, dies_after
 from mlops_assets_tests.lifecycle.yard import Yard, two_lines
