@@ -11,8 +11,11 @@ import httpx
 import numpy as np
 import pytest
 import sklearn
+import skops.io
 from msgspec.structs import replace
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from mlops_assets.assets import trained_model
 from mlops_assets.assets.keys import DEPLOYMENT
@@ -20,6 +23,7 @@ from mlops_assets.cli import main
 from mlops_assets.definitions import resources
 from mlops_assets.defs import iris
 from mlops_assets.lifecycle import fingerprint, reproduce
+from mlops_assets.lifecycle.contents import skops_digest
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CANARY, CHALLENGER, CHAMPION
 from mlops_assets_tests.conftest import make_home
@@ -362,3 +366,16 @@ def test_iris_as_it_ships_is_reproduced_arrays_and_all(lab, capsys):
     assert lab.stored("trained_model").packed.startswith("proved")
     assert cli(lab, "reproduce", "iris@1") == 0
     assert "iris v1 is reproduced to the bit" in capsys.readouterr().out
+
+
+def test_how_many_threads_there_were_is_no_difference_and_a_parameter_is_one(tmp_path):
+    seen, truth = np.arange(600.0).reshape(200, 3), np.arange(200) % 2
+
+    def digest(threads: int, **params) -> str:
+        with threadpool_limits(threads, "openmp"):
+            model = HistGradientBoostingClassifier(max_iter=2, random_state=0, **params)
+            skops.io.dump(model.fit(seen, truth), tmp_path / "model.skops")
+        return skops_digest(tmp_path / "model.skops")
+
+    assert digest(1) == digest(2)
+    assert digest(1) != digest(1, max_bins=10)

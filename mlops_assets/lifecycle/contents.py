@@ -1,8 +1,8 @@
 """What a version's files say, whenever and wherever they were written.
 
 Two trainings that give the same model give different bytes: skops names objects by their address
-in memory, zip archives tell the time, and MLflow gives each model an id. All of these are left
-out here, and nothing else.
+in memory, zip archives tell the time, MLflow gives each model an id, and scikit-learn's boosting
+remembers how many threads there were. All of these are left out here, and nothing else.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.archive import SCHEMA_FILE
 from mlops_assets.lifecycle.artifact import MODEL_FILE
 
 MLMODEL = "MLmodel"
+BINNING = "_BinMapper"
 TOLD_APART = frozenset(
     {"artifact_path", "model_id", "model_uuid", "run_id", "utc_time_created", "prompts"}
 )
@@ -65,13 +66,18 @@ def _described(path: Path) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def _numbered(value: Any, arrays: dict[str, str], numbers: dict[Any, int]) -> Any:
+def _numbered(value: Any, arrays: dict[str, str], numbers: dict[Any, int], inside: str = "") -> Any:
     if isinstance(value, list):
-        return [_numbered(each, arrays, numbers) for each in value]
+        return [_numbered(each, arrays, numbers, inside) for each in value]
     if not isinstance(value, dict):
         return value
     made: dict[str, Any] = {}
+    kind = value.get("__class__", inside)
+    if kind != "dict":  # which an object's attributes are in
+        inside = kind
     for name, part in value.items():
+        if name == "n_threads" and inside == BINNING:
+            continue
         if name == "__id__":
             if value.get("__loader__") == "JsonNode":
                 continue  # a number or a text: which of them are one object means nothing
@@ -79,5 +85,5 @@ def _numbered(value: Any, arrays: dict[str, str], numbers: dict[Any, int]) -> An
         elif name == "file" and isinstance(part, str) and part in arrays:
             made[name] = arrays[part]
         else:
-            made[name] = _numbered(part, arrays, numbers)
+            made[name] = _numbered(part, arrays, numbers, inside)
     return made
