@@ -15,7 +15,7 @@ import skops.io
 from msgspec.structs import replace
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mlops_assets.assets import trained_model
 from mlops_assets.assets.keys import DEPLOYMENT
@@ -26,6 +26,7 @@ from mlops_assets.lifecycle import fingerprint, reproduce
 from mlops_assets.lifecycle.contents import skops_digest
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CANARY, CHALLENGER, CHAMPION
+from mlops_assets.lifecycle.threads import as_then, threads
 from mlops_assets_tests.conftest import make_home
 from mlops_assets_tests.harness import Lab, checks, errors, materialized, visits, week, weekly
 
@@ -379,3 +380,10 @@ def test_how_many_threads_there_were_is_no_difference_and_a_parameter_is_one(tmp
 
     assert digest(1) == digest(2)
     assert digest(1) != digest(1, max_bins=10)
+
+
+def test_a_reproduction_computes_with_as_many_threads_as_the_training():
+    with as_then({"blas": 1, "openmp": 1}):
+        assert set(threads().values()) == {1}
+    with as_then({}):
+        assert threads() == {found["user_api"]: found["num_threads"] for found in threadpool_info()}

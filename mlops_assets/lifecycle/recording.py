@@ -21,6 +21,7 @@ from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.tasks import Answered
+from mlops_assets.lifecycle.threads import threads
 from mlops_assets.lifecycle.training import TrainingData
 from mlops_assets.lifecycle.version import EVIDENCE, Version
 from mlops_assets.lifecycle.window import Window
@@ -65,6 +66,7 @@ def record(
         "data_version": data.data_version,
         "code_version": data.code_version,
         "environment": environment_digest(),
+        "threads": threads(),
         "git_commit": run.data.tags["mlflow.source.git.commit"],
         "window": window.key,
         "training_windows": data.windows,

@@ -51,6 +51,7 @@ class TrainedModel(Report):
     created_at: datetime
     packed: str = "no: not asked for"
     window_versions: dict[str, str] = Field(default_factory=dict)
+    threads: dict[str, int] = Field(default_factory=dict)
 
 
 class MetricEstimate(Report):

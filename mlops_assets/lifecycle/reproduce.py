@@ -20,6 +20,7 @@ from mlops_assets.lifecycle.recording import (
 )
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.reports import Report, TrainedModel
+from mlops_assets.lifecycle.threads import as_then
 from mlops_assets.lifecycle.training import TrainingData
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _compared(
     folder: Path,
 ) -> Reproduction:
     started = time.monotonic()
-    estimator = training.fit(spec, data.seen)
+    with as_then(record.threads):
+        estimator = training.fit(spec, data.seen)
     seconds = time.monotonic() - started
     write_model(registry, spec, data, estimator, folder / "now")
     taken = registry.files.take(version, folder)
