@@ -14,6 +14,9 @@ def as_then(then: dict[str, int]) -> AbstractContextManager:
     """Compute with as many threads as then; an empty record changes nothing."""
     if not then:
         return nullcontext()
+    # A library that is loaded later would not be limited.
+    import numpy  # noqa: F401
+    import sklearn.ensemble  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=then)
