@@ -87,10 +87,7 @@ def newest_report(
     EvidenceError
         When the version was never evaluated, or its window's evaluation is of another one.
     """
-    if number is None:
-        number = registry.aliases(spec.name).get(CHALLENGER)
-    if number is None:
-        raise RolloutError(f"{spec.name} has no challenger: nothing waits")
+    number = _challenger(registry, spec, number)
     version = registry.version(spec.name, number)
     window = version.tags.get("window", UNPARTITIONED)
     report = stored.load(key(spec, EVALUATION_REPORT), stored_as(spec.grid.window(window)))
@@ -100,6 +97,15 @@ def newest_report(
             f"not of {version}: evaluate it again"
         )
     return report
+
+
+def _challenger(registry: Registry, spec: ModelSpec, number: int | None) -> int:
+    """The version that a word is about: the one named, or the one with the alias."""
+    if number is None:
+        number = registry.aliases(spec.name).get(CHALLENGER)
+    if number is None:
+        raise RolloutError(f"{spec.name} has no challenger: nothing waits")
+    return number
 
 
 def _job(spec: ModelSpec, kind: str, op: dg.OpDefinition, words: str) -> dg.JobDefinition:
@@ -167,14 +173,11 @@ def _refuse_op(spec: ModelSpec) -> dg.OpDefinition:
     ) -> None:
         from mlops_assets.lifecycle.rollout.approval import refuse as refuse_version
 
-        number = config.version or platform.registry.aliases(spec.name).get(CHALLENGER)
-        if number is None:
-            raise RolloutError(f"{spec.name} has no challenger: nothing waits")
         entry = refuse_version(
             platform.registry,
             platform.journal,
             spec.name,
-            number,
+            _challenger(platform.registry, spec, config.version),
             who=_who(context, config),
             why=config.reason,
         )

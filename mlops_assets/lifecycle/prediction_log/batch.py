@@ -162,6 +162,6 @@ def _encode_anything(batch: Batch) -> bytes:
 
 def _decode_anything(document: bytes) -> Batch:
     fields = json.loads(document)
-    moments = [at and datetime.fromisoformat(at) for at in fields["at"] or ()] or None
+    moments = [at and datetime.fromisoformat(at) for at in fields["at"] or ()]
     logged_at = datetime.fromisoformat(fields["logged_at"])
     return Batch(**{**fields, "at": moments or None, "logged_at": logged_at})
