@@ -1,6 +1,6 @@
 """What was asked and answered in a window, and which of it has a label."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ def collect(
             description=f"{len(live)} answers, {found.torn} records torn by a crash",
             metadata={"answers": len(live), "torn records": found.torn},
         ),
-        _label_maturity(spec, live, datetime.now(UTC)),
+        _label_maturity(spec, live, platform.now()),
     ]
     return live, events
 

@@ -1,16 +1,14 @@
 """The step of stages 6 to 8: live traffic of a window, and what it says about drift and decay."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.assets import display
+from mlops_assets.assets.drift_report import WITHIN_LIMITS, drift_report
 from mlops_assets.assets.keys import (
     DEPLOYMENT,
     DRIFT_REPORT,
-    EVALUATION_REPORT,
     LIVE_PREDICTIONS,
     PERFORMANCE_REPORT,
     VALIDATED_FEATURES,
@@ -27,24 +25,17 @@ from mlops_assets.assets.live_predictions import (
     LOG_COMPLETE,
     collect,
 )
+from mlops_assets.assets.performance_report import NO_DECAY, performance_report
 from mlops_assets.assets.types import report_type
-from mlops_assets.lifecycle.drift import drift
-from mlops_assets.lifecycle.drift_html import drift_html
-from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
-from mlops_assets.lifecycle.performance import labelled_answers, performance
-from mlops_assets.lifecycle.performance_html import NotDrawnError, performance_html
-from mlops_assets.lifecycle.recording import read_hold_out, read_reference
+from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.registry import CHAMPION, Version
-from mlops_assets.lifecycle.reports import DriftReport, MetricEstimate, PerformanceReport
+from mlops_assets.lifecycle.reports import DriftReport, PerformanceReport
 from mlops_assets.lifecycle.spec import ModelSpec
-from mlops_assets.lifecycle.window import Window
 from mlops_assets.resources import FrameIOManager, MlflowResource, Platform, ReportIOManager
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WITHIN_LIMITS = "within_limits"
-NO_DECAY = "no_decay"
 KINDS = {
     LIVE_PREDICTIONS: {"parquet"},
     DRIFT_REPORT: {"evidently", "json"},
@@ -136,9 +127,9 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
             live = frames.load(key(spec, LIVE_PREDICTIONS), stored_as(window))
         version = _served(spec, live, platform)
         if DRIFT_REPORT in wanted:
-            yield from _drift(spec, window, live, version, platform, reports, mlflow)
+            yield from drift_report(spec, window, live, version, platform, reports, mlflow)
         if PERFORMANCE_REPORT in wanted:
-            yield from _performance(spec, window, live, version, platform, reports, mlflow)
+            yield from performance_report(spec, window, live, version, platform, reports, mlflow)
 
     return monitoring
 
@@ -157,132 +148,3 @@ def _served(spec: ModelSpec, live: "pd.DataFrame", platform: Platform) -> Versio
     if champion is None:
         raise EvidenceError(f"{spec.name} has no champion: nothing serves that could be watched")
     return champion
-
-
-def _drift(
-    spec: ModelSpec,
-    window: Window,
-    live: "pd.DataFrame",
-    version: Version,
-    platform: Platform,
-    stored: ReportIOManager,
-    mlflow: MlflowResource,
-):
-    answered = live[live["version"] == version.number]
-    reference = read_reference(platform.registry, version)
-    report = drift(spec, reference, answered, window=window.key, version=version.number)
-    asset = key(spec, DRIFT_REPORT)
-    metadata = _drift_metadata(report)
-    if report.verdict in ("stable", "drifted"):
-        page = stored.page(asset, stored_as(window))
-        with page.as_local() as local:
-            drift_html(report, reference, answered, local)
-            link = mlflow.publish(version.run_id, local, "drift")
-        report = report.model_copy(update={"html": str(page.path)})
-        metadata["Evidently report"] = dg.MetadataValue.url(link)
-        metadata["Evidently file"] = dg.MetadataValue.path(str(page.path))
-    yield dg.MaterializeResult(asset_key=asset, value=report, metadata=metadata)
-    yield dg.AssetCheckResult(
-        asset_key=asset,
-        check_name=WITHIN_LIMITS,
-        passed=report.verdict == "stable",
-        severity=dg.AssetCheckSeverity.WARN,
-        description=_drift_words(report),
-        metadata={"share of columns": display.number(report.share)},
-    )
-
-
-def _drift_words(report: DriftReport) -> str:
-    named = [f"{c.column} ({c.verdict})" for c in report.columns if c.verdict != "stable"]
-    return f"{report.verdict}: {', '.join(named)}" if named else report.verdict
-
-
-def _drift_metadata(report: DriftReport) -> dict[str, Any]:
-    calm = all(c.verdict not in ("drifted", "broken") for c in report.columns)
-    return {
-        "verdict": report.verdict,
-        "drifted columns": sum(c.verdict == "drifted" for c in report.columns),
-        "share of columns": display.number(report.share),
-        "rows": report.rows,
-        "version": report.version,
-        **({} if calm else {"drifted": display.drifted_table(report)}),
-        "columns": display.table(
-            ["column", "kind", "statistic", "value", "threshold", "verdict", "reason"],
-            [
-                [c.column, c.kind, c.statistic, c.value, c.threshold, c.verdict, c.reason]
-                for c in report.columns
-            ],
-        ),
-        "drift by column": display.drift_plot(report),
-    }
-
-
-def _performance(
-    spec: ModelSpec,
-    window: Window,
-    live: "pd.DataFrame",
-    version: Version,
-    platform: Platform,
-    stored: ReportIOManager,
-    mlflow: MlflowResource,
-):
-    answered, now = live[live["version"] == version.number], datetime.now(UTC)
-    report = performance(
-        spec,
-        answered,
-        _hold_out(stored, spec, version),
-        window=window.key,
-        version=version.number,
-        now=now,
-    )
-    asset = key(spec, PERFORMANCE_REPORT)
-    metadata: dict[str, Any] = {
-        "verdict": report.verdict,
-        "version": report.version,
-        "predictions": report.predictions,
-        "labelled": report.labelled,
-    }
-    groups = {
-        "live": [report.realised] if report.realised else [],
-        "hold-out": [report.hold_out] if report.hold_out else [],
-    }
-    if report.realised is not None:
-        metadata[report.metric] = display.number(report.realised.value)
-        metadata["realised"] = display.metric_table(groups)
-        metadata["intervals"] = display.metric_plot(groups)
-        rows = labelled_answers(spec, answered, now)
-        page = stored.page(asset, stored_as(window))
-        try:
-            hold_out = read_hold_out(platform.registry, version)
-            with page.as_local() as local:
-                performance_html(report, spec.task_type, rows, hold_out, local)
-                link = mlflow.publish(version.run_id, local, "performance")
-        except (ArtifactError, NotDrawnError) as error:
-            # The verdict does not need the page.
-            metadata["Evidently report"] = f"none: {error}"
-        else:
-            report = report.model_copy(update={"html": str(page.path)})
-            metadata["Evidently report"] = dg.MetadataValue.url(link)
-            metadata["Evidently file"] = dg.MetadataValue.path(str(page.path))
-    else:
-        metadata["Evidently report"] = f"none: {report.reason}"
-    yield dg.MaterializeResult(asset_key=asset, value=report, metadata=metadata)
-    yield dg.AssetCheckResult(
-        asset_key=asset,
-        check_name=NO_DECAY,
-        passed=report.verdict == "healthy",
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{report.verdict}: {report.labelled} of {report.predictions} answers labelled",
-    )
-
-
-def _hold_out(stored: ReportIOManager, spec: ModelSpec, version: Version) -> MetricEstimate | None:
-    """The metric that the version had on its hold-out when it was judged."""
-    asset = key(spec, EVALUATION_REPORT)
-    judged = None if spec.cadence == "none" else version.tags["window"]
-    if not stored.exists(asset, judged):
-        return None
-    report = stored.load(asset, judged)
-    if report.verdict.challenger_version != version.number:
-        return None
-    return next(e for e in report.challenger if e.metric == spec.decay_metric)

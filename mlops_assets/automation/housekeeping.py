@@ -1,6 +1,6 @@
 """What the platform does for all models: the prediction log moves into its database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 
@@ -18,7 +18,7 @@ def housekeeping_definitions() -> dg.Definitions:
     def compact_logs(context: dg.OpExecutionContext, platform: Platform) -> None:
         from mlops_assets.lifecycle.prediction_log.housekeeping import compact_all
 
-        done = compact_all(platform.settings, datetime.now(UTC), KEEP)
+        done = compact_all(platform.settings, platform.now(), KEEP)
         for kind, compaction in done.items():
             context.log.info(
                 f"{kind}s: {compaction.rows} stored, {compaction.deleted} segments deleted"

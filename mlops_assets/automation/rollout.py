@@ -1,7 +1,5 @@
 """Rollouts by themselves: a sensor that decides, and the jobs that move on and take back."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from mlops_assets.assets import cards
@@ -87,7 +85,7 @@ def _rollout_job(spec: ModelSpec) -> dg.JobDefinition:
             platform.journal,
             platform.prediction_log,
             platform.feedback_log,
-            datetime.now(UTC),
+            platform.now(),
         )
         if seen is None:
             context.log.info("no rollout was ever begun: nothing to do")
@@ -134,7 +132,7 @@ def _rollout_sensor(spec: ModelSpec, job_name: str) -> dg.SensorDefinition:
             return skip
         if under_way(platform.journal, spec.name) is None:
             return dg.SkipReason("no version is on its way")
-        now = datetime.now(UTC)
+        now = platform.now()
         seen = look(spec, platform.journal, platform.prediction_log, platform.feedback_log, now)
         if seen is None or seen.rollout.ended is not None:
             return dg.SkipReason("the rollout ended a moment ago")

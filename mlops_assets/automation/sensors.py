@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -65,7 +65,7 @@ def _sensor(spec: ModelSpec, job, trigger: str) -> dg.SensorDefinition:
         if skip := skip_retired(platform, spec.name):
             return skip
         asset = key(spec, REPORTS[trigger])
-        now = datetime.now(UTC)
+        now = platform.now()
         skipped: list[str] = []
         for found in _new_reports(context, asset):
             if not _run_is_over(context.instance, found.run_id):

@@ -9,3 +9,12 @@ class Report(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="constants"
     )
+
+
+class MetricEstimate(Report):
+    """A metric on the hold-out with its confidence interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float

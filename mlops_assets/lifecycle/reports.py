@@ -5,8 +5,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from mlops_assets.lifecycle.advice.report import Advice as Advice
+from mlops_assets.lifecycle.decay.report import PerformanceReport as PerformanceReport
+from mlops_assets.lifecycle.drift.report import ColumnDrift as ColumnDrift
+from mlops_assets.lifecycle.drift.report import DriftReport as DriftReport
 from mlops_assets.lifecycle.explaining.results import Explanation
 from mlops_assets.lifecycle.inventory_report import Inventory as Inventory
+from mlops_assets.lifecycle.report_base import MetricEstimate as MetricEstimate
 from mlops_assets.lifecycle.report_base import Report as Report
 
 VerdictName = Literal[
@@ -52,15 +57,6 @@ class TrainedModel(Report):
     packed: str = "no: not asked for"
     window_versions: dict[str, str] = Field(default_factory=dict)
     threads: dict[str, int] = Field(default_factory=dict)
-
-
-class MetricEstimate(Report):
-    """A metric on the hold-out with its confidence interval."""
-
-    metric: str
-    value: float
-    low: float
-    high: float
 
 
 class Comparison(Report):
@@ -189,50 +185,3 @@ class Deployment(Report):
     who: str
     why: str
     journal_entry: str
-
-
-class ColumnDrift(Report):
-    """One column of a drift report."""
-
-    column: str
-    kind: Literal["numeric", "categorical", "prediction"]
-    statistic: str
-    value: float | None
-    threshold: float | None
-    verdict: Literal["stable", "drifted", "insufficient_data", "broken"]
-    reason: str = ""
-
-
-class DriftReport(Report):
-    """Live traffic of a window against what the champion was trained on."""
-
-    model: str
-    window: str
-    version: int
-    rows: int
-    reference_rows: int
-    columns: list[ColumnDrift]
-    share: float
-    drifted: bool
-    verdict: Literal["stable", "drifted", "insufficient_data", "broken"]
-    false_alarms: float
-    html: str | None
-    created_at: datetime
-
-
-class PerformanceReport(Report):
-    """The realised metric of a window on labels that have matured."""
-
-    model: str
-    window: str
-    version: int
-    metric: str
-    predictions: int
-    labelled: int
-    realised: MetricEstimate | None
-    hold_out: MetricEstimate | None
-    drop: float
-    verdict: Literal["healthy", "decayed", "insufficient_data"]
-    reason: str = ""
-    html: str | None = None
-    created_at: datetime

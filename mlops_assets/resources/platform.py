@@ -1,5 +1,6 @@
 """The settings, registry, journal and prediction log, as one Dagster resource."""
 
+from datetime import UTC, datetime
 from functools import cached_property
 
 import dagster as dg
@@ -9,7 +10,19 @@ from mlops_assets.lifecycle.settings import Settings
 
 
 class Platform(dg.ConfigurableResource):
-    """What lives outside Dagster: settings come from the environment, see ``Settings``."""
+    """What lives outside Dagster: settings come from the environment, see ``Settings``.
+
+    Attributes
+    ----------
+    as_of : str or None
+        ISO moment (aware) that counts as now: history is replayed with it. None: the clock.
+    """
+
+    as_of: str | None = None
+
+    def now(self) -> datetime:
+        """The moment that ages, delays and cooldowns count from (UTC)."""
+        return datetime.fromisoformat(self.as_of) if self.as_of else datetime.now(UTC)
 
     @cached_property
     def settings(self) -> Settings:

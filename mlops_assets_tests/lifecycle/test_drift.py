@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from mlops_assets.lifecycle.drift import drift
-from mlops_assets.lifecycle.drift_html import drift_html, snapshot
+from mlops_assets.lifecycle.drift.html import drift_html, snapshot
+from mlops_assets.lifecycle.drift.judge import drift
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.spec import ModelSpec
 
@@ -98,9 +98,9 @@ def test_evidently_agrees(shift):
 
 def test_watched_answers_are_predictions():
     report = compared(mixed(), mixed(seed=1))
-    kinds = {c.column: c.kind for c in report.columns}
-    assert kinds.pop("prediction") == "prediction"
-    assert set(kinds.values()) == {"numeric", "categorical"}
+    roles = {c.column: c.role for c in report.columns}
+    assert roles.pop("prediction") == "prediction"
+    assert set(roles.values()) == {"feature"}
 
 
 def test_same_data_same_report():

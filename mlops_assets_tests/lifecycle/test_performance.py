@@ -14,8 +14,8 @@ from sklearn.metrics import (
     ndcg_score,
 )
 
+from mlops_assets.lifecycle.decay.performance import performance
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.performance import performance
 from mlops_assets.lifecycle.reports import MetricEstimate
 from mlops_assets.lifecycle.spec import ModelSpec, Monitoring
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as sk
 
 from mlops_assets.lifecycle.columns import Columns
-from mlops_assets.lifecycle.performance_html import NotDrawnError, performance_html, snapshot
+from mlops_assets.lifecycle.decay.html import NotDrawnError, performance_html, snapshot
 from mlops_assets.lifecycle.reports import PerformanceReport
 from mlops_assets.lifecycle.tasks import TASKS, Answered
 from mlops_assets.lifecycle.training import hold_out_answers

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.decay.performance import performance
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.evaluation import Candidate, evaluate
 from mlops_assets.lifecycle.fingerprint import row_hashes
@@ -22,7 +23,6 @@ from mlops_assets.lifecycle.gate import TESTS, Paired
 from mlops_assets.lifecycle.label_join import join_labels
 from mlops_assets.lifecycle.live import live_predictions
 from mlops_assets.lifecycle.metrics import METRICS
-from mlops_assets.lifecycle.performance import performance
 from mlops_assets.lifecycle.prediction_log import Record
 from mlops_assets.lifecycle.registry import Version
 from mlops_assets.lifecycle.spec import ModelSpec

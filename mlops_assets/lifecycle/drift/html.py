@@ -5,15 +5,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.drift import read_sides
-from mlops_assets.lifecycle.drift_columns import CategoricalColumn, Column, NumericColumn
+from mlops_assets.lifecycle.drift.columns import CategoricalColumn, Column, NumericColumn
+from mlops_assets.lifecycle.drift.judge import read_sides
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
     import pandas as pd
     from evidently.core.report import Snapshot
 
-    from mlops_assets.lifecycle.reports import DriftReport
+    from mlops_assets.lifecycle.drift.report import DriftReport
 
 SHOWN_ROWS = 5_000
 DRAWN = {CategoricalColumn.statistic, NumericColumn.statistic}

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.drift_html import harmless
+from mlops_assets.lifecycle.drift.html import harmless
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evidently.core.container import MetricContainer
     from evidently.core.report import Snapshot
 
-    from mlops_assets.lifecycle.reports import PerformanceReport
+    from mlops_assets.lifecycle.decay.report import PerformanceReport
     from mlops_assets.lifecycle.tasks import Answered, Task
 
 # A curve and a table for each class: with a hundred, 8 seconds and 15 MB.

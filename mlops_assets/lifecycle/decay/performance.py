@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from mlops_assets.lifecycle.decay.report import PerformanceReport
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.evaluation import estimate
 from mlops_assets.lifecycle.metrics import METRICS
-from mlops_assets.lifecycle.reports import MetricEstimate, PerformanceReport
+from mlops_assets.lifecycle.report_base import MetricEstimate
 from mlops_assets.lifecycle.tasks import Answered
 from mlops_assets.lifecycle.weights import weights_of
 

@@ -3,11 +3,11 @@
 import math
 import zlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.drift_columns import BrokenColumn, Column, Redraws, read_column
+from mlops_assets.lifecycle.drift.columns import BrokenColumn, Column, Redraws, read_column
+from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport, DriftVerdict, Kind
 from mlops_assets.lifecycle.errors import EvidenceError
-from mlops_assets.lifecycle.reports import ColumnDrift, DriftReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.lifecycle.spec import DriftPolicy, ModelSpec
 
-Kind = Literal["numeric", "categorical"]
-DriftVerdict = Literal["stable", "drifted", "insufficient_data", "broken"]
 GRAVEST_FIRST: tuple[DriftVerdict, ...] = ("broken", "drifted", "stable")
 
 DRAWS = 400
@@ -87,7 +85,7 @@ def drift(
     seed = zlib.crc32(f"{spec.name}/{version}/{window}".encode())
     watched = set(spec.task_type.monitored([]).columns)
     columns = [
-        c.model_copy(update={"kind": "prediction"}) if c.column in watched else c
+        c.model_copy(update={"role": "prediction"}) if c.column in watched else c
         for c in _compare(policy, reference, live, seed)
     ]
     verdict = _verdict(columns)
@@ -100,6 +98,7 @@ def drift(
         columns=columns,
         share=sum(c.verdict == "drifted" for c in columns) / max(len(columns), 1),
         drifted=verdict == "drifted",
+        prediction_drifted=any(c.role == "prediction" and c.verdict == "drifted" for c in columns),
         verdict=verdict,
         false_alarms=policy.false_alarms,
         html=None,

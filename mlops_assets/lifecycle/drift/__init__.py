@@ -1,0 +1,1 @@
+"""Drift: live traffic of a window against what the version was judged on."""
