@@ -51,7 +51,9 @@ class Recorder:
         ValueError
             When an answer is not finite.
         """
-        prediction_id, latency = new_prediction_id(), round(latency_ms, 3)
+        prediction_id = new_prediction_id()
+        # To the microsecond; `round` takes four times as long.
+        latency = int(latency_ms * 1000) / 1000
         if rows.count == 1:
             record = self._record(prediction_id, rows, answers, now, latency, status)
             return prediction_id, encode(record)
