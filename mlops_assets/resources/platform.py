@@ -2,11 +2,15 @@
 
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.lifecycle.version import Version
 
 
 class Platform(dg.ConfigurableResource):
@@ -56,3 +60,12 @@ class Platform(dg.ConfigurableResource):
 
         settings = self.settings
         return FeedbackLog(settings.prediction_log, database=settings.log_database)
+
+    def ask_endpoint(self, version: "Version", *, pinned: bool = False) -> dict[str, Any]:
+        """Ask the running server whether it answers as a version does.
+
+        See :func:`~mlops_assets.lifecycle.endpoint.check_endpoint`.
+        """
+        from mlops_assets.lifecycle.endpoint import check_endpoint
+
+        return check_endpoint(self.registry, version, self.settings.endpoint, pinned=pinned)
