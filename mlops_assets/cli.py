@@ -9,6 +9,7 @@ from pathlib import Path
 from mlops_assets.commands import (
     approve,
     backfill,
+    backtest,
     card,
     compact,
     conclude,
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         reproduce,
         conclude,
         backfill,
+        backtest,
         card,
         feedback,
         compact,

@@ -37,7 +37,7 @@ def drift_report(
     report = drift(spec, reference, answered, window=window.key, version=version.number)
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)
-    if report.verdict in ("stable", "drifted"):
+    if platform.pages and report.verdict in ("stable", "drifted"):
         page = stored.page(asset, stored_as(window))
         with page.as_local() as local:
             drift_html(report, reference, answered, local)

@@ -57,6 +57,7 @@ def performance_report(
         metadata[report.metric] = display.number(report.realised.value)
         metadata["realised"] = display.metric_table(groups)
         metadata["intervals"] = display.metric_plot(groups)
+    if report.realised is not None and platform.pages:
         rows = labelled_answers(spec, answered, now)
         page = stored.page(asset, stored_as(window))
         try:
@@ -72,7 +73,7 @@ def performance_report(
             metadata["Evidently report"] = dg.MetadataValue.url(link)
             metadata["Evidently file"] = dg.MetadataValue.path(str(page.path))
     else:
-        metadata["Evidently report"] = f"none: {report.reason}"
+        metadata["Evidently report"] = f"none: {report.reason or 'not asked for'}"
     yield dg.MaterializeResult(asset_key=asset, value=report, metadata=metadata)
     yield dg.AssetCheckResult(
         asset_key=asset,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 DAGSTER_YAML = """# A copy's: written by `mlops-assets backtest` and `mlops-assets drill`.
 telemetry: {{enabled: false}}
 nux: {{enabled: false}}
+# Events are kept all the same; a terminal would see each of them.
+python_logs: {{python_log_level: CRITICAL}}
 run_storage:
   module: mlops_assets.rehearsal.run_storage
   class: PlayedRuns
@@ -54,6 +56,7 @@ class CopyPlatform(Platform):
 
     home: str
     artifacts: str
+    pages: bool = False
 
     @cached_property
     def settings(self) -> Settings:
@@ -187,13 +190,14 @@ class Copy:
         return ReportIOManager(base_url=str(self.home / "storage"))
 
     @cached_property
-    def _own(self) -> dg.Definitions:
+    def own(self) -> dg.Definitions:
+        """The model's definitions, without resources."""
         return lifecycle_definitions(self.spec, self.folder)
 
     def definitions(self, now: datetime) -> dg.Definitions:
         """The model's assets, jobs, schedules and sensors, as of a moment."""
         return dg.Definitions.merge(
-            self._own,
+            self.own,
             dg.Definitions(resources=self.resources(now), executor=dg.in_process_executor),
         )
 

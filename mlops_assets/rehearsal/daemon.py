@@ -39,7 +39,7 @@ class Daemon:
 
     def schedules(self) -> dict[str, tuple[str, str]]:
         """Cron and timezone of each schedule of the model."""
-        found = self._as_of(datetime.min).schedules or []
+        found = self._copy.own.schedules or []
         return {
             s.name: (str(s.cron_schedule), s.execution_timezone or "UTC")
             for s in found
@@ -48,7 +48,7 @@ class Daemon:
 
     def sensors(self) -> list[str]:
         """The model's sensors that read what its runs reported."""
-        found = self._as_of(datetime.min).sensors or []
+        found = self._copy.own.sensors or []
         return [s.name for s in found if type(s) is dg.SensorDefinition]
 
     def schedule(self, name: str, now: datetime) -> Tick:
@@ -104,7 +104,9 @@ class Daemon:
                 job=request.job_name or job,
                 run_key=request.run_key,
                 window=request.partition_key or UNPARTITIONED,
-                tags={k: v for k, v in request.tags.items() if not k.startswith("dagster/partition")}
+                tags={
+                    k: v for k, v in request.tags.items() if not k.startswith("dagster/partition")
+                }
                 | tags,
             )
             for request in requests or []

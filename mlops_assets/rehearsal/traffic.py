@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,16 @@ from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.fingerprint import digest_of
 from mlops_assets.lifecycle.prediction_log import Record
 from mlops_assets.lifecycle.prediction_log.record import encode
-from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.registry import CHAMPION, Registry
 from mlops_assets.lifecycle.window import Window
-from mlops_assets.rehearsal.copy import Copy, CopyPlatform
+from mlops_assets.rehearsal.copy import Copy
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from mlops_assets.lifecycle.artifact import Feature
+    from mlops_assets.lifecycle.settings import Settings
     from mlops_assets.lifecycle.spec import ModelSpec
     from mlops_assets.lifecycle.version import Version
 
@@ -57,7 +60,7 @@ def answer(copy: Copy, window: Window, start: datetime, end: datetime) -> int:
     if champion is None:
         raise EvidenceError(f"{spec.name} has no champion: nothing answers")
     rows = frame[chosen]
-    answers, names = _answers(platform, spec, champion, rows)
+    answers, names = _answers(platform.settings, spec, champion, rows)
     asked = [name for name, taken in zip(ids, chosen, strict=True) if taken]
     records = _records(spec, champion, rows, times[chosen], asked, answers, names)
     documents = [encode(record) for record in records]
@@ -79,21 +82,28 @@ def row_of(prediction_id: str) -> int:
 
 
 def _answers(
-    platform: CopyPlatform, spec: "ModelSpec", version: "Version", rows: "pd.DataFrame"
+    settings: "Settings", spec: "ModelSpec", version: "Version", rows: "pd.DataFrame"
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """What a version answers, and the features that it sees."""
-    from mlops_assets.lifecycle.artifact import read_serving
-
-    with TemporaryDirectory(prefix="mlops-replay-") as name:
-        folder = platform.registry.files.take(version, Path(name))
-        estimator = platform.registry.files.read(version, folder)
-        features = read_serving(folder).features
+    estimator, features = _loaded(settings, version.model, version.number)
     missing = [f.name for f in features if f.name not in rows.columns]
     if missing:
         raise EvidenceError(f"{version} needs {', '.join(missing)}, which the window has not")
     asked = rows[[f.name for f in features]].reset_index(drop=True)
     asked = asked.astype({f.name: f.dtype for f in features if f.dtype != "category"})
     return spec.task_type.answers(estimator, asked), [f.name for f in features]
+
+
+@lru_cache(maxsize=2)
+def _loaded(settings: "Settings", model: str, number: int) -> "tuple[Any, list[Feature]]":
+    """A version's estimator, verified, and its features: one version answers many spans."""
+    from mlops_assets.lifecycle.artifact import read_serving
+
+    registry = Registry(settings)
+    version = registry.version(model, number)
+    with TemporaryDirectory(prefix="mlops-replay-") as name:
+        folder = registry.files.take(version, Path(name))
+        return registry.files.read(version, folder), read_serving(folder).features
 
 
 def _records(

@@ -75,8 +75,8 @@ def span_of(spec: ModelSpec, first: str, last: str, now: datetime) -> Span:
     there = 0 if trained is None else len(list(spec.grid.complete(start, delay)))
     if trained is None or there < least:
         raise DeclarationError(
-            f"--from {first}: {there} windows with complete labels lie before it, and a model needs "
-            f"{least} (training.windows and hold_out); the first window is {spec.start}"
+            f"--from {first}: {there} windows with complete labels lie before it, and a model "
+            f"needs {least} (training.windows and hold_out); the first window is {spec.start}"
         )
     before = spec.grid.back_from(trained.key, spec.training.windows + spec.hold_out_windows)
     features = [w for w in spec.grid.complete(now) if before[0].key <= w.key <= until.key]
@@ -118,7 +118,11 @@ def bring_data(
         Naming the windows that could not be read, break their contract, or have no rows.
     """
     copy.make()
-    stored, raw, features = copy.frames, key(copy.spec, RAW_DATA), key(copy.spec, VALIDATED_FEATURES)
+    stored, raw, features = (
+        copy.frames,
+        key(copy.spec, RAW_DATA),
+        key(copy.spec, VALIDATED_FEATURES),
+    )
     missing = [w for w in span.raw if not stored.exists(raw, w.key)]
     taken = []
     if production is not None:

@@ -20,9 +20,12 @@ class Platform(dg.ConfigurableResource):
     ----------
     as_of : str or None
         ISO moment (aware) that counts as now: history is replayed with it. None: the clock.
+    pages : bool
+        Draw what only people look at: Evidently's pages, explanations. No verdict needs them.
     """
 
     as_of: str | None = None
+    pages: bool = True
 
     def now(self) -> datetime:
         """The moment that ages, delays and cooldowns count from (UTC)."""
