@@ -12,6 +12,8 @@ from mlops_assets.lifecycle.spec import load_specs
 if TYPE_CHECKING:
     from mlops_assets.rehearsal.report import BacktestReport
 
+STOPPED = 130
+
 
 def add_to(commands) -> None:
     """Add the command to a parser."""
@@ -66,12 +68,20 @@ def run(options) -> int:
         truth=[window for window in options.truth.split(",") if window],
         production=None if options.fresh else FrameIOManager(base_url=settings.storage_url),
     )
-    report = backtest(request, datetime.now(UTC), lambda line: print(line, file=sys.stderr))
+    try:
+        report = backtest(request, datetime.now(UTC), _tell)
+    except KeyboardInterrupt:
+        _tell(f"stopped; asked again with --home {request.home}, it goes on from here")
+        return STOPPED
     if options.json:
         print(report.model_dump_json(indent=1))
     else:
         _print(report)
     return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _print(report: "BacktestReport") -> None:

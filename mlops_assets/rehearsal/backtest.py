@@ -96,14 +96,16 @@ def backtest(request: Request, now: datetime, tell: Callable[[str], None]) -> Ba
     for policy in POLICIES:
         copy = _copy(request, under(policy, spec), policy)
         copy.begin_from(first)
-        state = Replay(
-            copy, span.played, end, lambda line, policy=policy: tell(f"{policy}: {line}")
-        ).play()
+        state = Replay(copy, span.played, end, _named(policy, tell)).play()
         answers[policy] = {w.key: scored(copy, w.key, end) for w in span.played}
         outcomes[policy] = outcome(policy, copy, state, span.played, answers[policy])
     report = _report(request, spec, span, judgement, outcomes, answers, counts)
     _write(request.home, report)
     return report
+
+
+def _named(policy: str, tell: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: tell(f"{policy}: {line}")
 
 
 def _copy(request: Request, spec: ModelSpec, name: str) -> Copy:

@@ -89,13 +89,23 @@ class CopyPlatform(Platform):
 
 
 class CopyNotifier(Notifier):
-    """Writes down who would have been told what; tells nobody."""
+    """Writes down who would have been told what; tells nobody.
+
+    Attributes
+    ----------
+    home : str
+        Of the copy.
+    as_of : str
+        ISO moment (aware).
+    """
+
+    home: str
+    as_of: str
 
     def send(self, alert: "Alert", channels: list[str], log: Any) -> None:
         """Append the alert to the copy's ``alerts.jsonl``."""
-        file = self.platform.settings.home / ALERTS_FILE
-        moment = self.platform.now().isoformat()
-        line = json.dumps({"at": moment, "channels": channels, **alert.__dict__}, default=str)
+        file = Path(self.home) / ALERTS_FILE
+        line = json.dumps({"at": self.as_of, "channels": channels, **alert.__dict__}, default=str)
         with file.open("a", encoding="utf-8") as opened:
             opened.write(line + "\n")
 
@@ -209,7 +219,7 @@ class Copy:
             "mlflow": MlflowResource(platform=platform),
             "frames": self.frames,
             "reports": self.reports,
-            "notifier": CopyNotifier(platform=platform),
+            "notifier": CopyNotifier(platform=platform, home=str(self.home), as_of=now.isoformat()),
         }
 
     def alerts(self) -> list[dict[str, Any]]:

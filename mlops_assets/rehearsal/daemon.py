@@ -8,7 +8,7 @@ from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG, SENSOR_NA
 
 from mlops_assets.lifecycle.window import UNPARTITIONED
 from mlops_assets.rehearsal.copy import Copy
-from mlops_assets.rehearsal.run_storage import AS_OF_TAG
+from mlops_assets.rehearsal.runs import run_job
 from mlops_assets.rehearsal.state import Asked, Tick
 
 
@@ -26,16 +26,6 @@ class Daemon:
         self._copy = copy
         self._instance = instance
         self._definitions: tuple[datetime, dg.Definitions] | None = None
-
-    def forget_cut_off(self) -> list[str]:
-        """Delete the runs that a crash of the replay left unfinished; they are run again.
-
-        In the history that is played nothing crashed: they must not count as failed retrains.
-        """
-        left = [run for run in self._instance.get_runs() if not run.is_finished]
-        for run in left:
-            self._instance.delete_run(run.run_id)
-        return [run.run_id for run in left]
 
     def schedules(self) -> dict[str, tuple[str, str]]:
         """Cron and timezone of each schedule of the model."""
@@ -85,12 +75,14 @@ class Daemon:
         known = dg.RunsFilter(job_name=asked.job, tags={RUN_KEY_TAG: asked.run_key})
         if self._instance.get_runs(known, limit=1):
             return
-        self._as_of(now).resolve_job_def(asked.job).execute_in_process(
-            partition_key=None if asked.window == UNPARTITIONED else asked.window,
-            instance=self._instance,
-            raise_on_error=False,
-            asset_selection=only,
-            tags=asked.tags | {RUN_KEY_TAG: asked.run_key, AS_OF_TAG: now.isoformat()},
+        run_job(
+            self._as_of(now),
+            self._instance,
+            asked.job,
+            now,
+            asked.tags | {RUN_KEY_TAG: asked.run_key},
+            window=None if asked.window == UNPARTITIONED else asked.window,
+            only=only,
         )
 
     def _as_of(self, now: datetime) -> dg.Definitions:
@@ -98,10 +90,10 @@ class Daemon:
             self._definitions = now, self._copy.definitions(now)
         return self._definitions[1]
 
-    def _asked(self, requests: Any, job: str, tags: dict[str, str]) -> list[Asked]:
+    def _asked(self, requests: Any, job: str | None, tags: dict[str, str]) -> list[Asked]:
         return [
             Asked(
-                job=request.job_name or job,
+                job=request.job_name or str(job),
                 run_key=request.run_key,
                 window=request.partition_key or UNPARTITIONED,
                 tags={

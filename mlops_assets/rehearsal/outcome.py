@@ -99,7 +99,7 @@ def _retrains(copy: Copy, instance: dg.DagsterInstance, state: State) -> list[Re
     judged = _metadata_by_run(copy, instance, EVALUATION_REPORT)
     trained = _metadata_by_run(copy, instance, TRAINED_MODEL)
     promoted = {(s.since, s.version) for s in state.served}
-    seen = {state.served[0].version}
+    seen: set[int | None] = {state.served[0].version}
     found = []
     for run in sorted(asked, key=lambda run: run.tags[AS_OF_TAG]):
         at = datetime.fromisoformat(run.tags[AS_OF_TAG])

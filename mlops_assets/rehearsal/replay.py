@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.daemon import Daemon
+from mlops_assets.rehearsal.runs import forget_cut_off
 from mlops_assets.rehearsal.state import Asked, Served, State, Tick
 from mlops_assets.rehearsal.traffic import answer
 
@@ -51,8 +52,8 @@ class Replay:
             return state
         with self._copy.instance() as instance:
             daemon = Daemon(self._copy, instance)
-            if cut_off := daemon.forget_cut_off():
-                self._tell(f"{len(cut_off)} runs were cut off and are run again")
+            if cut_off := forget_cut_off(instance):
+                self._tell(f"{cut_off} runs were cut off and are run again")
             for moment, names in self._moments(daemon, state.until):
                 self._serve(state, state.until, moment)
                 self._at(daemon, state, moment, names)
@@ -149,7 +150,7 @@ def cron_times(cron: str, zone: str, start: datetime, end: datetime) -> list[dat
     # Not public, but Dagster's own: any other reading of the cron could tell another time.
     from dagster._utils.schedules import schedule_execution_time_iterator
 
-    times = []
+    times: list[datetime] = []
     for moment in schedule_execution_time_iterator(start.timestamp(), cron, zone):
         if moment > end:
             return times

@@ -19,7 +19,7 @@ from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.replay import TRAINING
-from mlops_assets.rehearsal.run_storage import AS_OF_TAG
+from mlops_assets.rehearsal.runs import forget_cut_off, run_job
 from mlops_assets.resources import FrameIOManager
 
 
@@ -168,20 +168,12 @@ def _run(
     copy: Copy, instance: dg.DagsterInstance, asset: str, windows: list[Window], now: datetime
 ) -> str | None:
     """Why a run over windows failed; None where it did not."""
-    result = (
-        copy.definitions(now)
-        .resolve_job_def(f"{copy.spec.name}_data")
-        .execute_in_process(
-            asset_selection=[key(copy.spec, asset)],
-            instance=instance,
-            raise_on_error=False,
-            tags={
-                "dagster/asset_partition_range_start": windows[0].key,
-                "dagster/asset_partition_range_end": windows[-1].key,
-                AS_OF_TAG: now.isoformat(),
-            },
-        )
-    )
+    tags = {
+        "dagster/asset_partition_range_start": windows[0].key,
+        "dagster/asset_partition_range_end": windows[-1].key,
+    }
+    job, only = f"{copy.spec.name}_data", [key(copy.spec, asset)]
+    result = run_job(copy.definitions(now), instance, job, now, tags, only=only)
     return None if result.success else why_failed(result)
 
 
@@ -222,15 +214,15 @@ def first_champion(copy: Copy, span: Span) -> EvaluationReport:
     asset = key(spec, EVALUATION_REPORT)
     if registry.at(spec.name, CHAMPION) is None:
         with copy.instance() as instance:
-            for run in [r for r in instance.get_runs() if not r.is_finished]:
-                instance.delete_run(run.run_id)  # cut off by a crash of the replay
-            job = copy.definitions(start).resolve_job_def(f"{spec.name}_lifecycle")
-            result = job.execute_in_process(
-                partition_key=span.first.key,
-                instance=instance,
-                raise_on_error=False,
-                asset_selection=[key(spec, each) for each in TRAINING],
-                tags={AS_OF_TAG: start.isoformat()},
+            forget_cut_off(instance)
+            result = run_job(
+                copy.definitions(start),
+                instance,
+                f"{spec.name}_lifecycle",
+                start,
+                {},
+                window=span.first.key,
+                only=[key(spec, each) for each in TRAINING],
             )
         if not result.success:
             raise EvidenceError(
