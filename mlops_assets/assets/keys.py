@@ -16,6 +16,7 @@ DEPLOYMENT = "deployment"
 LIVE_PREDICTIONS = "live_predictions"
 DRIFT_REPORT = "drift_report"
 PERFORMANCE_REPORT = "performance_report"
+ADVICE = "advice"
 
 MODEL_TAG = "mlops/model"
 ALERTS_TAG = "mlops/alerts"
