@@ -24,6 +24,7 @@ EXCLUSIVE_TAG = "mlops/exclusive"
 TRIGGER_TAG = "mlops/trigger"
 REPORT_TAG = "mlops/report"
 REPORT_WINDOW_TAG = "mlops/report_window"
+ADVICE_TAG = "mlops/advice"
 
 
 def key(spec: ModelSpec, asset: str) -> dg.AssetKey:
