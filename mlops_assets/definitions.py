@@ -10,6 +10,7 @@ import dagster as dg
 from mlops_assets.assets.inventory import inventory_definitions
 from mlops_assets.automation.alerts import delivery_sensor, failure_sensor
 from mlops_assets.automation.housekeeping import housekeeping_definitions
+from mlops_assets.automation.overdue import overdue_sensor
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.resources import (
     FrameIOManager,
@@ -54,7 +55,7 @@ def shared_definitions() -> dg.Definitions:
     shared = dg.Definitions(
         resources=resources(),
         executor=executor(),
-        sensors=[failure_sensor(), delivery_sensor()],
+        sensors=[failure_sensor(), delivery_sensor(), overdue_sensor(PROJECT / "defs")],
     )
     inventory = inventory_definitions(PROJECT / "defs")
     return dg.Definitions.merge(shared, housekeeping_definitions(), inventory)

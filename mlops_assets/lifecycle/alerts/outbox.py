@@ -112,7 +112,9 @@ class Outbox:
                 # Either way: a clock that was wrong must not silence an alert for years.
                 near = abs(at.timestamp() - last.at) < repeat_after.total_seconds()
                 this = DELIVERIES.update().where(DELIVERIES.c.id == last.id)
-                if alert.once or near:
+                if alert.once:
+                    return False
+                if near:
                     connection.execute(this.values(more=DELIVERIES.c.more + 1))
                     return False
                 connection.execute(this.values(told=last.more))
