@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
 from mlops_assets.lifecycle.evaluation import Candidate
-from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
+from mlops_assets.lifecycle.fingerprint import environment, environment_digest
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -74,7 +74,7 @@ def record(
         "trained_until": _iso(spec.grid.window(data.windows[-1]).end),
         "rows": len(data.seen),
         "features": spec.task_type.features(data.seen, spec.columns),
-        "params": training.recorded_params(spec),
+        "params": data.params or training.recorded_params(spec),
         "metrics": {"training_rows": len(data.seen), "fit_seconds": time.time() - started},
         "dagster_run_id": dagster_run_id,
         "created_at": _iso(datetime.now(UTC)),
@@ -204,7 +204,7 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
     """Log what the gate and the monitors will ask about; SHA-256 of each file, to be signed."""
     import numpy as np
 
-    np.save(folder / ROWS_FILE, row_hashes(data.seen))
+    np.save(folder / ROWS_FILE, data.row_hashes)
     training.reference(spec, estimator, data.unseen).to_parquet(folder / REFERENCE_FILE)
     (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(), indent=0), "utf-8")
