@@ -23,8 +23,8 @@ ALERTS_TAG = "mlops/alerts"
 EXCLUSIVE_TAG = "mlops/exclusive"
 TRIGGER_TAG = "mlops/trigger"
 REPORT_TAG = "mlops/report"
-ADVICE_TAG = "mlops/advice"
 REPORT_WINDOW_TAG = "mlops/report_window"
+ADVICE_TAG = "mlops/advice"
 
 
 def key(spec: ModelSpec, asset: str) -> dg.AssetKey:

@@ -108,10 +108,14 @@ class Moments:
 
     @property
     def body(self) -> float:
-        """What the median is held against: a standard deviation, or less under a long tail."""
+        """What the median is held against: a standard deviation, or less under a long tail.
+
+        0 where nothing is: of two long tails neither end tells how wide the middle is.
+        """
         if not self.long_tail:
             return self.sd
-        return min(self.sd, self.maximum - self.median, self.median - self.minimum)
+        nearer = min(self.maximum - self.median, self.median - self.minimum)
+        return nearer if nearer < self.sd else 0.0
 
     @classmethod
     def of(cls, side: "ColumnSide") -> "Moments | None":
