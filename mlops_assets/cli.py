@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    alerts,
     approve,
     backfill,
     card,
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         serve,
         key,
         status,
+        alerts,
         undo,
         approve,
         retire,
