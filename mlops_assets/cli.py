@@ -15,6 +15,7 @@ from mlops_assets.commands import (
     explain,
     feedback,
     import_pickle,
+    incident,
     inventory,
     key,
     reproduce,
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         feedback,
         compact,
         import_pickle,
+        incident,
         inventory,
         signing_key,
     ):

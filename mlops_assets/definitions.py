@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_assets.assets.incident import incident_definitions
 from mlops_assets.assets.inventory import inventory_definitions
 from mlops_assets.automation.alerts import failure_sensor
 from mlops_assets.automation.housekeeping import housekeeping_definitions
@@ -50,10 +51,11 @@ def _collecting_later() -> Iterator[None]:
 
 
 def shared_definitions() -> dg.Definitions:
-    """Resources, executor, failure alerts and housekeeping and inventory for all models."""
+    """Resources, executor, and what there is once for all models."""
     shared = dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
-    inventory = inventory_definitions(PROJECT / "defs")
-    return dg.Definitions.merge(shared, housekeeping_definitions(), inventory)
+    folder = PROJECT / "defs"
+    platform = (inventory_definitions(folder), incident_definitions(folder))
+    return dg.Definitions.merge(shared, housekeeping_definitions(), *platform)
 
 
 def resources() -> dict:
