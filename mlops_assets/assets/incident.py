@@ -1,6 +1,6 @@
 """The incident page of a model: an asset for all models, made by the job ``incident``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +174,7 @@ def failed_runs(
     return ask
 
 
-def _asked(tags: dict[str, str]) -> str:
+def _asked(tags: Mapping[str, str]) -> str:
     window, trigger = tags.get("dagster/partition"), tags.get("mlops/trigger")
     told = (window and f"window {window}", trigger and f"asked for by {trigger}")
     return ", ".join(filter(None, told))

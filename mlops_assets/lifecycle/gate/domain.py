@@ -53,7 +53,7 @@ def tell_apart(
     Raises
     ------
     EvidenceError
-        When the live rows have none of the features.
+        When the live rows have none of the features, or a side has fewer units than folds.
     """
     import numpy as np
     import pandas as pd
@@ -73,6 +73,12 @@ def tell_apart(
     units = np.concatenate([_units(held, spec.columns.unit), _units(seen, "unit", "live ")])
     if spec.columns.unit is None:
         units = np.arange(len(asked)).astype(str)
+    fewest = min(len(np.unique(units[is_live == side])) for side in (0, 1))
+    if fewest < FOLDS:
+        raise EvidenceError(
+            f"{spec.name}: {fewest} units on a side tell nothing: {FOLDS} are needed to tell the "
+            f"hold-out from the live rows of {live.window}"
+        )
     score = np.zeros(len(asked))
     drops = []
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)

@@ -8,7 +8,7 @@ from mlops_assets.lifecycle.incident import serving as rollout
 from mlops_assets.lifecycle.incident import windows as watch
 from mlops_assets.lifecycle.incident.alarms import open_alarms
 from mlops_assets.lifecycle.incident.columns import drifted_columns
-from mlops_assets.lifecycle.incident.mistakes import newest_mistakes
+from mlops_assets.lifecycle.incident.mistakes import live_of, newest_mistakes
 from mlops_assets.lifecycle.incident.report import (
     DriftedColumn,
     Event,
@@ -50,8 +50,8 @@ def gather(sources: Sources, window: str | None = None, since: date | None = Non
     state = rollout.serving_now(sources, missing)
     back = rollout.rollback_now(sources, state)
     performances = [w.performance for w in found if w.performance is not None]
-    columns, left_out = [], 0
-    likeness = None
+    columns: list[DriftedColumn] = []
+    left_out, likeness = 0, None
     seen = next((w for w in found if w.window.key == chosen.key), None)
     version = _version(seen, state)
     if version is None:
@@ -100,7 +100,7 @@ def _until(windows: Sequence, key: str) -> list:
 
 def _live(sources: Sources, window: str, version: int, missing: Missing) -> "pd.DataFrame | None":
     with missing.reading("columns", f"the live predictions of {window}"):
-        frame = sources.frame("live_predictions", window)
+        frame = live_of(sources, window)
         if frame is not None:
             return frame[frame["version"] == version]
         missing.tell("columns", f"no live predictions are stored for window {window}")

@@ -1,10 +1,12 @@
 """The newest answers that turned out wrong, the worst first."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.decay.performance import labelled_answers
+from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.incident.report import Case, Mistakes
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def newest_mistakes(
     """
     for window in list(reversed(windows))[:WINDOWS_BACK]:
         with missing.reading(SECTION, f"the live predictions of {window.key}"):
-            live = sources.frame("live_predictions", window.key)
+            live = live_of(sources, window.key)
             if live is None:
                 missing.tell(SECTION, f"no live predictions are stored for window {window.key}")
                 continue
@@ -44,6 +46,23 @@ def newest_mistakes(
                 return found
             missing.tell(SECTION, f"window {window.key}: no answer has a complete label yet")
     return None
+
+
+def live_of(sources: "Sources", window: str) -> "pd.DataFrame | None":
+    """The live predictions of a window, each once; None where none are stored.
+
+    Raises
+    ------
+    EvidenceError
+        When they lack a column, as they do once the declaration names another target.
+    """
+    live = sources.frame("live_predictions", window)
+    if live is None:
+        return None
+    absent = [name for name in (*OWN, sources.spec.label_column) if name not in live.columns]
+    if absent:
+        raise EvidenceError(f"they have no column {absent[0]!r}; materialize them again")
+    return live.drop_duplicates("prediction_id")
 
 
 def _of_window(sources: "Sources", key: str, live: "pd.DataFrame") -> Mistakes | None:
@@ -88,7 +107,7 @@ def _case(sources: "Sources", row: "pd.Series", names: list[str], wrongness: flo
         unit=text(row["unit"]),
         at=row["at"].to_pydatetime(),
         version=int(row["version"]),
-        answer=text(row["answer"], LONGEST_ANSWER),
+        answer=_answer(row["answer"]),
         label=text(row[spec.label_column], LONGEST_ANSWER),
         wrongness=wrongness,
         features=[(name, text(row[name])) for name in names],
@@ -97,15 +116,21 @@ def _case(sources: "Sources", row: "pd.Series", names: list[str], wrongness: flo
     )
 
 
+def _answer(document: str) -> str:
+    """``prediction 1, score 0.9312``."""
+    told = [f"{name} {text(value, LONGEST)}" for name, value in json.loads(document).items()]
+    return text(", ".join(told), LONGEST_ANSWER)
+
+
 def text(value: "Any | np.ndarray", longest: int = LONGEST) -> str:
     """A value of the log as a page shows it."""
     import numpy as np
     import pandas as pd
 
     if isinstance(value, np.ndarray | list):
-        shown = ", ".join(map(str, value))
+        shown = ", ".join(text(each, longest) for each in value)
     elif pd.isna(value):
         shown = "missing"
     else:
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
     return shown if len(shown) <= longest else f"{shown[:longest]}…"

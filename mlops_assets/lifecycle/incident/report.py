@@ -195,7 +195,7 @@ class Resemblance(Report):
 
     ``auc`` is that of a classifier that tells them apart, out of fold; ``outside`` the share of
     rows with any value outside what the reference holds, ``by_chance`` what that share is at most,
-    on average, where nothing changed.
+    on average, where nothing changed. ``allowed`` is the area up to which the gate lets in.
     """
 
     hold_out: str
@@ -203,6 +203,7 @@ class Resemblance(Report):
     live_rows: int
     auc: MetricEstimate | None
     level: float
+    allowed: float | None = None
     told_by: list[tuple[str, float]] = Field(default_factory=list)
     outside: float | None = None
     by_chance: float | None = None

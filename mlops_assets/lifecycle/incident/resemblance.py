@@ -67,6 +67,7 @@ def resemblance(
         live_rows=min(len(live), MOST_ROWS),
         auc=auc,
         level=1 - 2 * spec.gate.alpha,
+        allowed=declared.max_auc if (declared := spec.gate.hold_out.representative) else None,
         told_by=told,
     )
     if reference is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.incident.report import AdviceNow, WindowState
@@ -72,7 +72,7 @@ def shown(sources: Sources, window: Window, since: date | None) -> tuple[list[Wi
         When it would begin after the window that the page is about, or in the future.
     """
     grid = sources.spec.grid
-    begin = since and datetime.combine(since, time.min, sources.now.tzinfo)
+    begin = None if since is None else datetime.combine(since, time.min, sources.now.tzinfo)
     if begin and begin > sources.now:
         raise DeclarationError(f"--since {since} is in the future")
     if window.start is None:
@@ -100,12 +100,12 @@ def watched(sources: Sources, windows: Sequence[Window], missing: Missing) -> li
 
 
 def _watched(sources: Sources, window: Window, missing: Missing) -> Watched:
-    reports = {}
+    reports: dict[str, Any] = {}
     for asset in ("drift_report", "performance_report", "advice"):
         reports[asset] = None
         with missing.reading("timeline", f"the {asset.replace('_', ' ')} of {window.key}"):
             reports[asset] = sources.report(asset, window.key)
-    return Watched(window, *reports.values())  # type: ignore[arg-type]
+    return Watched(window, *reports.values())
 
 
 def in_words(keys: Sequence[str], windows: Sequence[Window]) -> str:

@@ -1,5 +1,6 @@
 """The incident page."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.report_html.histograms import sides
@@ -22,8 +23,14 @@ def incident_page(found: "Incident") -> str:
     return render(
         "incident.html",
         found=found,
+        missing=defaultdict(list, found.missing),
         advised=ACTIONS.get(found.advice.action, "") if found.advice else "",
         pages=[alarm for alarm in found.alarms if alarm.gravity == "page"],
         timeline=timeline(found),
+        told={
+            "kpis": any(w.kpis for w in found.windows),
+            "advice": any(w.advice for w in found.windows),
+        },
+        moved={c.column for c in found.columns},
         drawn={c.column: sides(c.column, c.histogram) for c in found.columns if c.histogram},
     )

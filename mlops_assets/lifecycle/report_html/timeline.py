@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.incident.report import Incident, WindowState
     from mlops_assets.lifecycle.report_base import MetricEstimate
 
-WIDTH, LEFT, RIGHT = 800, 108, 788
+WIDTH, LEFT, RIGHT = 800, 152, 790
 GAP, FOOT = 14, 26
 SERVES, SHARES, VALUES, MARKS = 34, 64, 104, 22
 NARROWEST = 6
