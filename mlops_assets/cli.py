@@ -16,6 +16,7 @@ from mlops_assets.commands import (
     explain,
     feedback,
     import_pickle,
+    incident,
     inventory,
     key,
     reproduce,
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         feedback,
         compact,
         import_pickle,
+        incident,
         inventory,
         signing_key,
     ):
