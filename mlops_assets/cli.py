@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    alerts,
     approve,
     backfill,
     card,
@@ -15,6 +16,7 @@ from mlops_assets.commands import (
     explain,
     feedback,
     import_pickle,
+    incident,
     inventory,
     key,
     reproduce,
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         serve,
         key,
         status,
+        alerts,
         undo,
         approve,
         retire,
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         feedback,
         compact,
         import_pickle,
+        incident,
         inventory,
         signing_key,
     ):

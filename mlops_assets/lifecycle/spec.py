@@ -75,6 +75,9 @@ class Monitoring(Declaration):
 
     drift: DriftPolicy = DriftPolicy()
     decay: DecayPolicy | None = None
+    late_after: Duration = Field(
+        DAY, description="A report that is missing for longer than this is an alert."
+    )
 
 
 def _allow_the_key_on(schema: dict[str, Any]) -> None:
@@ -91,6 +94,9 @@ class RetrainPolicy(Declaration):
     on: tuple[Literal["drift", "decay"], ...] = ("drift", "decay")
     cooldown: Duration = DAY
     max_per_week: PositiveInt = 3
+    give_up_after: PositiveInt = Field(
+        2, description="Retrains in a row that the gate refused; then a person is asked."
+    )
 
     @model_validator(mode="before")
     @classmethod

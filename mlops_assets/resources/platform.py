@@ -42,6 +42,13 @@ class Platform(dg.ConfigurableResource):
         return Journal(self.settings.database_url)
 
     @cached_property
+    def outbox(self):
+        """The alerts that were raised, delivered or not."""
+        from mlops_assets.lifecycle.alerts.outbox import Outbox
+
+        return Outbox(self.settings.database_url)
+
+    @cached_property
     def prediction_log(self):
         """The prediction log."""
         from mlops_assets.lifecycle.prediction_log import PredictionLog
