@@ -147,6 +147,7 @@ def read_hold_out(registry: Registry, version: Version) -> Answered | None:
         truth=rows["truth"].to_numpy(),
         answers=[json.loads(answer) for answer in rows["answer"]],
         weights=rows["weight"].to_numpy(dtype=np.float64),
+        units=rows["unit"].to_numpy(dtype=str) if "unit" in rows else None,
     )
 
 
@@ -221,13 +222,14 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
 def _hold_out_frame(answered: Answered) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "truth": answered.truth,
-            "answer": [json.dumps(answer) for answer in answered.answers],
-            "weight": answered.weights,
-        }
-    )
+    columns = {
+        "truth": answered.truth,
+        "answer": [json.dumps(answer) for answer in answered.answers],
+        "weight": answered.weights,
+    }
+    if answered.units is not None:
+        columns["unit"] = answered.units
+    return pd.DataFrame(columns)
 
 
 def _iso(moment: datetime | None) -> str | None:

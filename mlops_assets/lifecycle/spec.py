@@ -68,6 +68,15 @@ class DecayPolicy(Declaration):
 
     drop: float = Field(gt=0, description="Loss against the hold-out, in the metric's units.")
     metric: str | None = Field(None, description="Default: the gate's.")
+    false_alarms: float = Field(
+        0.01, gt=0, lt=0.5, description="Of a report, where live is worse by just the drop."
+    )
+    coverage: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of answers that get a label; default: as in the windows before.",
+    )
 
 
 class Monitoring(Declaration):
@@ -171,6 +180,11 @@ class ModelSpec(Declaration):
         """The metric that is watched for decay."""
         decay = self.monitoring.decay
         return (decay.metric if decay else None) or self.gate.metric
+
+    @property
+    def decay_false_alarms(self) -> float:
+        """The level of the tests against the hold-out, for each report."""
+        return (self.monitoring.decay or DecayPolicy(drop=1)).false_alarms
 
     @property
     def label_column(self) -> str:

@@ -227,7 +227,7 @@ def reference(spec: "ModelSpec", estimator: Any, unseen: "pd.DataFrame") -> "pd.
 
 
 def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> Answered | None:
-    """What a version answers on the hold-out, for the page that compares live answers with it.
+    """What a version answers on the hold-out, which its live answers are compared with.
 
     Returns
     -------
@@ -240,4 +240,5 @@ def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> A
     if task.check_truth(cases.truth[rows]):
         return None
     asked = cases.asked.iloc[rows] if task.tabular else cases.asked[rows]
-    return Answered(cases.truth[rows], task.answers(estimator, asked), cases.weights[rows])
+    units = cases.units[rows].astype(str) if spec.columns.unit else None
+    return Answered(cases.truth[rows], task.answers(estimator, asked), cases.weights[rows], units)
