@@ -210,20 +210,22 @@ def _held_out(spec: "ModelSpec", frame: "pd.DataFrame"):
 
 
 def reference(spec: "ModelSpec", estimator: Any, unseen: "pd.DataFrame") -> "pd.DataFrame":
-    """What the drift report compares live traffic with: features and answers on unseen rows.
+    """What the drift report compares live traffic with: unseen rows, answers and labels.
 
     Rows the model was fitted on would not do: its answers to them are more certain than any
-    that live traffic will get. Shape (n_rows <= 20,000, n_features + n_watched).
+    that live traffic will get. Shape (n_rows <= 20,000, n_features + n_watched + 1 label);
+    rankings have neither features nor a label.
     """
     import pandas as pd
 
     task = spec.task_type
-    asked = unseen[task.features(unseen, spec.columns)]
-    if not task.tabular:
-        asked = asked.drop_duplicates()
-    asked = asked.sample(min(len(asked), REFERENCE_ROWS), random_state=0).reset_index(drop=True)
+    rows = unseen if task.tabular else unseen[task.features(unseen, spec.columns)].drop_duplicates()
+    rows = rows.sample(min(len(rows), REFERENCE_ROWS), random_state=0).reset_index(drop=True)
+    asked = rows[task.features(rows, spec.columns)]
     answers = task.monitored(task.answers(estimator, asked))
-    return pd.concat([asked, answers], axis=1) if task.tabular else answers
+    return (
+        pd.concat([asked, answers, rows[[spec.label_column]]], axis=1) if task.tabular else answers
+    )
 
 
 def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> Answered | None:
