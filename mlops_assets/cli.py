@@ -17,6 +17,7 @@ from mlops_assets.commands import (
     explain,
     feedback,
     import_pickle,
+    incident,
     inventory,
     key,
     reproduce,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         feedback,
         compact,
         import_pickle,
+        incident,
         inventory,
         signing_key,
     ):

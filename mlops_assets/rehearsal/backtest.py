@@ -10,6 +10,7 @@ from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.fingerprint import digest_of
 from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.rehearsal.answers import Answers, answers_of
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.differences import kpi_differences, metric_difference
 from mlops_assets.rehearsal.outcome import outcome
@@ -24,7 +25,6 @@ from mlops_assets.rehearsal.policies import (
 )
 from mlops_assets.rehearsal.replay import Replay
 from mlops_assets.rehearsal.report import BacktestReport, PolicyOutcome
-from mlops_assets.rehearsal.scored import Scored, scored
 from mlops_assets.rehearsal.truth import changes_seen, declared_changes, judged
 from mlops_assets.rehearsal.world import Span, bring_data, first_champion, span_of
 from mlops_assets.resources import FrameIOManager
@@ -97,7 +97,7 @@ def backtest(request: Request, now: datetime, tell: Callable[[str], None]) -> Ba
         copy = _copy(request, under(policy, spec), policy)
         copy.begin_from(first)
         state = Replay(copy, span.played, end, _named(policy, tell)).play()
-        answers[policy] = {w.key: scored(copy, w.key, end) for w in span.played}
+        answers[policy] = {w.key: answers_of(copy, w.key, end) for w in span.played}
         outcomes[policy] = outcome(policy, copy, state, span.played, answers[policy])
     report = _report(request, spec, span, judgement, outcomes, answers, counts)
     _write(request.home, report)
@@ -155,7 +155,7 @@ def _report(
     span: Span,
     judgement: EvaluationReport,
     outcomes: dict[str, PolicyOutcome],
-    answers: dict[str, dict[str, Scored]],
+    answers: dict[str, dict[str, Answers]],
     data: dict[str, int],
 ) -> BacktestReport:
     hold_out = next(e for e in judgement.challenger if e.metric == spec.decay_metric)

@@ -105,9 +105,9 @@ class CopyNotifier(Notifier):
     def send(self, alert: "Alert", channels: list[str], log: Any) -> None:
         """Append the alert to the copy's ``alerts.jsonl``."""
         file = Path(self.home) / ALERTS_FILE
-        line = json.dumps({"at": self.as_of, "channels": channels, **alert.__dict__}, default=str)
+        told = alert.model_dump(mode="json") | {"at": self.as_of, "channels": channels}
         with file.open("a", encoding="utf-8") as opened:
-            opened.write(line + "\n")
+            opened.write(json.dumps(told) + "\n")
 
 
 def copied_settings(home: Path, artifacts: Path) -> Settings:
@@ -223,11 +223,11 @@ class Copy:
         }
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Who would have been told what, oldest first."""
+        """What people would have been told, oldest first, each once."""
         file = self.home / ALERTS_FILE
-        if not file.exists():
-            return []
-        return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line]
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        told = [json.loads(line) for line in lines if line]
+        return list({(t["kind"], t["subject"] or t["message"]): t for t in reversed(told)}.values())
 
 
 @cache

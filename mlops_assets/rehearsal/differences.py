@@ -6,8 +6,8 @@ from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.gate import Paired, default_test
 from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.rehearsal.answers import Answers
 from mlops_assets.rehearsal.report import Difference, PolicyOutcome
-from mlops_assets.rehearsal.scored import Scored
 
 LEAST_WINDOWS = 3
 ROWS_ONLY = (
@@ -17,7 +17,7 @@ ROWS_ONLY = (
 
 
 def metric_difference(
-    spec: ModelSpec, ours: str, theirs: str, answers: dict[str, dict[str, Scored]]
+    spec: ModelSpec, ours: str, theirs: str, answers: dict[str, dict[str, Answers]]
 ) -> Difference:
     """The realised metric of a policy against another's; positive is better.
 
@@ -27,7 +27,7 @@ def metric_difference(
 
     Parameters
     ----------
-    answers : dict of str to dict of str to Scored
+    answers : dict of str to dict of str to Answers
         By policy and window.
     """
     from scipy import stats

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.assets.keys import (
+    ADVICE,
     DRIFT_REPORT,
     EVALUATION_REPORT,
     PERFORMANCE_REPORT,
@@ -16,6 +17,7 @@ from mlops_assets.assets.keys import (
     key,
 )
 from mlops_assets.lifecycle.window import Window
+from mlops_assets.rehearsal.answers import Answers, kpis, metric
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.policies import ALWAYS, DECLARED, NEVER
 from mlops_assets.rehearsal.report import (
@@ -26,10 +28,8 @@ from mlops_assets.rehearsal.report import (
     WindowOutcome,
 )
 from mlops_assets.rehearsal.run_storage import AS_OF_TAG
-from mlops_assets.rehearsal.scored import Scored, kpis, metric
 from mlops_assets.rehearsal.state import State
 
-ADVICE = "advice"
 ALARMS: dict[str, tuple[Any, str]] = {
     DRIFT_REPORT: ("drift", "drifted"),
     PERFORMANCE_REPORT: ("decay", "decayed"),
@@ -41,13 +41,13 @@ WORDS = {
 
 
 def outcome(
-    policy: str, copy: Copy, state: State, windows: list[Window], answers: dict[str, Scored]
+    policy: str, copy: Copy, state: State, windows: list[Window], answers: dict[str, Answers]
 ) -> PolicyOutcome:
     """Gather what a replay left in its copy.
 
     Parameters
     ----------
-    answers : dict of str to Scored
+    answers : dict of str to Answers
         By window.
     """
     with copy.instance() as instance:
@@ -199,7 +199,7 @@ def _window(
     copy: Copy,
     state: State,
     window: Window,
-    answers: Scored,
+    answers: Answers,
     retrains: list[Retrain],
     windows: list[Window],
 ) -> WindowOutcome:

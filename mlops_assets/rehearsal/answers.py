@@ -3,13 +3,12 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.assets.keys import LIVE_PREDICTIONS, VALIDATED_FEATURES, key
-from mlops_assets.lifecycle.decay.performance import labelled_answers
-from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.decay.labelled import labelled_window
 from mlops_assets.lifecycle.evaluation import estimate
-from mlops_assets.lifecycle.gate.evidence import Evidence
+from mlops_assets.lifecycle.gate.evidence import Scored
 from mlops_assets.lifecycle.report_base import MetricEstimate
 from mlops_assets.lifecycle.tasks import Cases
 from mlops_assets.rehearsal.copy import Copy
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Answers:
     """The labelled answers of one window under one policy, in the order of their rows.
 
     Parameters
@@ -51,7 +50,7 @@ class Scored:
         return sum(self.versions.values())
 
 
-def scored(copy: Copy, window: str, now: datetime) -> Scored:
+def answers_of(copy: Copy, window: str, now: datetime) -> Answers:
     """Read what was answered in a window and what turned out to be true by ``now``.
 
     Raises
@@ -59,34 +58,32 @@ def scored(copy: Copy, window: str, now: datetime) -> Scored:
     EvidenceError
         When the window was never watched.
     """
+    import numpy as np
 
     spec = copy.spec
     live = copy.frames.load(key(spec, LIVE_PREDICTIONS), window)
     live = live.sort_values("prediction_id", ignore_index=True)
-    labelled = labelled_answers(spec, live, now)
-    known = (live["at"] + spec.columns.label_delay <= now) & live[spec.label_column].notna()
-    if spec.columns.weight is not None:
-        known &= live[spec.columns.weight].notna()
-    if int(known.sum()) != len(labelled.truth):
-        raise EvidenceError(f"{spec.name}, window {window}: labels can't be told from their rows")
-    places = [row_of(name) for name in live.loc[known, "prediction_id"]]
-    rows = copy.frames.load(key(spec, VALIDATED_FEATURES), window).iloc[places]
     counts = live["version"].value_counts().sort_index()
+    # Whichever version gave them: what is judged here is the policy.
+    labelled = labelled_window(spec, live.drop(columns="version"), now)
+    places = [row_of(name) for name in labelled.rows["prediction_id"]]
+    rows = copy.frames.load(key(spec, VALIDATED_FEATURES), window).iloc[places]
+    answered = labelled.answered
     problem = "no prediction has a mature label"
-    if len(labelled.truth):
-        problem = spec.task_type.check_truth(labelled.truth) or ""
-    return Scored(
+    if places:
+        problem = spec.task_type.check_truth(answered.truth) or ""
+    return Answers(
         versions={int(v): int(n) for v, n in counts.items()},
         rows=rows.reset_index(drop=True),
-        truth=labelled.truth,
-        predicted=spec.task_type.predicted(labelled.answers) if len(places) else _nothing(),
-        units=labelled.units,
-        weights=labelled.weights,
+        truth=answered.truth,
+        predicted=spec.task_type.predicted(answered.answers) if places else np.empty(0),
+        units=answered.units,
+        weights=answered.weights,
         problem=problem,
     )
 
 
-def metric(spec: "ModelSpec", found: Scored) -> tuple[MetricEstimate | None, str]:
+def metric(spec: "ModelSpec", found: Answers) -> tuple[MetricEstimate | None, str]:
     """The realised metric with its interval, or why there is none."""
     if found.problem:
         return None, found.problem
@@ -97,13 +94,14 @@ def metric(spec: "ModelSpec", found: Scored) -> tuple[MetricEstimate | None, str
     return value, ""
 
 
-def kpis(spec: "ModelSpec", found: Scored) -> dict[str, float]:
+def kpis(spec: "ModelSpec", found: Answers) -> dict[str, float]:
     """The declared KPIs over the labelled answers; those that are not finite are left out."""
     import numpy as np
 
     if found.problem or not spec.gate.kpis:
         return {}
-    evidence = _evidence(spec, found)
+    cases = Cases(None, found.truth, found.units, found.weights)
+    evidence = Scored(spec, found.rows, cases)
     values = {}
     for kpi in spec.gate.kpis:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -112,27 +110,3 @@ def kpis(spec: "ModelSpec", found: Scored) -> dict[str, float]:
         if math.isfinite(value):
             values[kpi.name] = value
     return values
-
-
-def _evidence(spec: "ModelSpec", found: Scored) -> Evidence:
-    nobody: Any = None
-    return Evidence(
-        spec=spec,
-        rows=found.rows,
-        training=found.rows.iloc[:0],
-        cases=Cases(None, found.truth, found.units, found.weights),
-        challenger=nobody,
-        champion=None,
-        scores=found.predicted,
-        champion_scores=None,
-        estimates=[],
-        comparison=None,
-        baseline=None,
-        alpha=spec.gate.alpha,
-    )
-
-
-def _nothing() -> "np.ndarray":
-    import numpy as np
-
-    return np.empty(0)
