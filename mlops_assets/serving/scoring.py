@@ -194,7 +194,7 @@ class Scorer:
         except ValueError as error:
             place = self._first_refused(by_row(flat, len(flat) // rows))
             raise self._refusal(f"{place}the model can't score it: {brief(error)}") from error
-        if any([len(values) != rows for values in answers.values()]):
+        if any(len(values) != rows for values in answers.values()):
             raise RuntimeError(f"{self._model.version} has not one answer to each of {rows} rows")
         return answers
 
