@@ -123,6 +123,17 @@ class Task(ABC):
     def preset_frame(self, rows: Answered) -> "pd.DataFrame":
         """What ``preset`` reads: ``target``, ``prediction`` and what else it knows by name."""
 
+    @abstractmethod
+    def mistakes(self, rows: Answered) -> "tuple[str, np.ndarray]":
+        """Which answers a person should look at first, for those who are called in the night.
+
+        Returns
+        -------
+        title : str
+        wrongness : ndarray of float, shape (n_rows,)
+            Larger is worse; NaN where the answer is not one of those that the title names.
+        """
+
     def scored_truth(self, labels: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
         """What the metrics hold the scores against, from labels as they are in the data."""
         return labels
