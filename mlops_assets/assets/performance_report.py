@@ -66,7 +66,7 @@ def performance_report(
     metadata = _metadata(spec, report, earlier)
     if problem:
         metadata["recorded hold-out answers"] = f"not used: {problem}"
-    if report.realised is not None:
+    if report.realised is not None and platform.pages:
         rows = labelled_window(spec, answered, now).answered
         page = stored.page(asset, stored_as(window))
         try:
@@ -81,7 +81,7 @@ def performance_report(
             metadata["Evidently report"] = dg.MetadataValue.url(link)
             metadata["Evidently file"] = dg.MetadataValue.path(str(page.path))
     else:
-        metadata["Evidently report"] = f"none: {report.reason}"
+        metadata["Evidently report"] = f"none: {report.reason or 'not asked for'}"
     yield dg.MaterializeResult(asset_key=asset, value=report, metadata=metadata)
     yield dg.AssetCheckResult(
         asset_key=asset,
