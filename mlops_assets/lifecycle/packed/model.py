@@ -1,6 +1,5 @@
 """A packed model that answers: loaded from its folder, checked, and warmed up."""
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -81,23 +80,26 @@ class PackedModel:
         ndarray of float64, shape (n, n_features)
             None becomes NaN; a text its code, -1 for one that training did not see.
         """
+        width = len(self.features)
+        if {len(row) for row in rows} != {width}:
+            raise ValueError(f"{width} features are asked in every row")
+        return self.encode_flat(list(chain.from_iterable(rows)))
+
+    def encode_flat(self, values: list[Any]) -> np.ndarray:
+        """The same for the values of all rows in one list, row after row."""
+        width = len(self.features)
         if self._texts:
-            coded = [list(row) for row in rows]
-            for row in coded:
-                for place, code in self._texts:
-                    word = row[place]
-                    row[place] = None if word is None else code(word, UNKNOWN)
-            rows = coded
-        shape = (len(rows), len(self.features))
-        if {len(row) for row in rows} != {shape[1]}:
-            raise ValueError(f"{shape[1]} features are asked in every row")
+            values = values.copy()
+            for place, code in self._texts:
+                words = values[place::width]
+                values[place::width] = [w if w is None else code(w, UNKNOWN) for w in words]
         try:
-            # Five times faster than numpy's own way through nested sequences.
-            flat = np.fromiter(chain.from_iterable(rows), np.float64, math.prod(shape))
+            # Three times faster than numpy's own way through sequences.
+            numbers = np.fromiter(values, np.float64, len(values))
         except (TypeError, ValueError):
-            # numpy knows None in a matrix of numbers: NaN.
-            return np.array(rows, dtype=np.float64, ndmin=2)
-        return flat.reshape(shape)
+            # numpy knows None among numbers: NaN.
+            numbers = np.array(values, dtype=np.float64)
+        return numbers.reshape(-1, width)
 
     def scores(self, matrix: np.ndarray) -> np.ndarray:
         """What the task's ``scores`` gives for the estimator, to the bit.
