@@ -6,14 +6,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from common import Line
-from mlops_assets.lifecycle.drift.profile import Profile
-from mlops_assets.lifecycle.drift.scan import scan
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from drift.data import CATEGORICAL, NUMERIC, Shift, rows
 from mlops_assets.lifecycle.drift.judge import judge
+from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.report import ColumnDrift
+from mlops_assets.lifecycle.drift.scan import scan
 from mlops_assets.lifecycle.spec import DriftPolicy
 
 REFERENCE_ROWS = 20_000

@@ -1,18 +1,19 @@
 """False alarms on stationary rows, and what is found of true shifts at the same rate of them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from common import Line
-from mlops_assets.lifecycle.drift.profile import Profile
-from mlops_assets.lifecycle.drift.scan import scan
 from scipy.stats import binomtest
 
 from drift.data import NONE, Shift, rows
 from drift.peers import ALIBI, EVIDENTLY, NANNYML, PEERS, WHYLOGS, Peers
 from mlops_assets.lifecycle.drift.judge import judge
+from mlops_assets.lifecycle.drift.profile import Profile
+from mlops_assets.lifecycle.drift.scan import scan
 from mlops_assets.lifecycle.spec import DriftPolicy
 
 DECLARED = 0.01
@@ -69,6 +70,9 @@ def lines_of(peers: Peers, folder: Path, plan: Plan) -> list[Line]:
                                   "none", True))  # fmt: skip
         if peers.has(EVIDENTLY):
             lines += _evidently_lines(peers, folder, plan, size, share)
+        else:
+            lines.append(Line(f"found, windows of {size:,}", math.nan, "Evidently, calibrated",
+                              math.nan, math.nan, "not installed", False))  # fmt: skip
     return lines
 
 

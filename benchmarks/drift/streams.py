@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
 
+from mlops_assets.lifecycle import reference
+from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.training import TrainingData
 
 LABEL = "label"
 # What a user declares, and what is called decayed: a loss that leaves no doubt.
@@ -74,6 +81,9 @@ class Played:
     Parameters
     ----------
     stream : Stream
+    model : estimator
+    training : DataFrame
+        The rows that it was fitted on, with their labels.
     features : DataFrame of shape (n_rows, n_features)
         From the first row of the reference on.
     labels : ndarray of int, shape (n_rows,)
@@ -81,6 +91,8 @@ class Played:
     """
 
     stream: Stream
+    model: Any
+    training: pd.DataFrame
     features: pd.DataFrame
     labels: np.ndarray
     probabilities: np.ndarray
@@ -121,6 +133,16 @@ class Played:
         """Features and answers, as drift is looked for in them."""
         answers = self.spec.task_type.monitored(self.answers)
         return pd.concat([self.features, answers], axis=1)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The reference's, as a training stores it."""
+        size, hold_out = self.stream.window, self.features.assign(**{LABEL: self.labels})
+        seen = {f"a{i:02d}": self.training[size * i :][:size] for i in range(self.stream.train)}
+        unseen = {f"b{i:02d}": hold_out[size * i :][:size] for i in range(self.stream.reference)}
+        data = TrainingData.of(self.spec, seen, unseen, "none")
+        drawn = reference.sample(self.spec, self.model, data.unseen)
+        return reference.profile(self.spec, self.model, data, drawn)
 
     @property
     def reference_rows(self) -> int:
@@ -201,15 +223,23 @@ def played(stream: Stream, folder: Path) -> Played:
     if rows is None:
         rows = pd.read_parquet(folder / stream.file)
     rows = rows[stream.skip :].reset_index(drop=True)
-    labels = pd.factorize(rows[LABEL], sort=True)[0]
-    features = rows.drop(columns=[LABEL, *(n for n in NOT_FEATURES if n in rows)])
+    rows[LABEL] = pd.factorize(rows[LABEL], sort=True)[0]
+    rows = rows.drop(columns=[n for n in NOT_FEATURES if n in rows])
     start = stream.window * stream.train
-    model = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_iter=100, categorical_features="from_dtype", random_state=0
+    training, later = rows[:start], rows[start:].reset_index(drop=True)
+    model = _model(rows)
+    model.fit(training.drop(columns=LABEL), training[LABEL])
+    asked = later.drop(columns=LABEL)
+    return Played(
+        stream, model, training, asked, later[LABEL].to_numpy(), model.predict_proba(asked)
     )
-    model.fit(features[:start], labels[:start])
-    later = features[start:].reset_index(drop=True)
-    return Played(stream, _texts(later), labels[start:], model.predict_proba(later))
+
+
+def _model(rows: pd.DataFrame) -> Any:
+    texts = list(rows.select_dtypes(object))
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    boosting = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=100, random_state=0)
+    return make_pipeline(make_column_transformer((codes, texts), remainder="passthrough"), boosting)
 
 
 def _employment(folder: Path) -> pd.DataFrame:
@@ -220,14 +250,8 @@ def _employment(folder: Path) -> pd.DataFrame:
     names = [n for n in reference if n not in ("prediction", "predicted_probability")]
     rows = pd.concat([reference[names], later[names]], ignore_index=True)
     for name in rows.columns.difference(["id", "AGEP", "employed", "year"]):
-        rows[name] = rows[name].astype(str).astype("category")
+        rows[name] = rows[name].astype(str).astype(object)
     return rows.rename(columns={"employed": LABEL})
 
 
 PARTS = ("reference", "analysis", "analysis_target")
-
-
-def _texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Categories as the text that they are in a request."""
-    texts = frame.select_dtypes("category").columns
-    return frame.astype(dict.fromkeys(texts, object))

@@ -14,6 +14,7 @@ from drift.peers import EVIDENTLY, NANNYML, Peers
 from drift.streams import Played, streams
 from drift.watch import Alarms
 
+FALSE = "streams: false alarms for each decayed window caught"
 GOAL_AGAINST = (watch.ANY, watch.SHARE, watch.UNIVARIATE, watch.ESTIMATED, watch.EITHER)
 
 
@@ -125,7 +126,12 @@ def lines(scores: dict[str, dict[str, Score]]) -> list[Line]:
     """False alarms for each detection over all streams, and the recall beside it."""
     ours = total(scores, watch.OURS)
     found = []
-    for watcher in next(iter(scores.values())):
+    watchers = next(iter(scores.values()))
+    for watcher in GOAL_AGAINST:
+        if watcher not in watchers:
+            found.append(Line(FALSE, ours.false_for_each, watcher, math.nan, math.nan, "fewer",
+                              False))  # fmt: skip
+    for watcher in watchers:
         theirs = total(scores, watcher)
         goal = watcher in GOAL_AGAINST
         mine, other = ours.false_for_each, theirs.false_for_each
@@ -133,7 +139,7 @@ def lines(scores: dict[str, dict[str, Score]]) -> list[Line]:
         holds = not goal or math.isnan(other) or mine < other
         words = "fewer" if goal else "none"
         ratio = other / mine if mine else math.nan
-        found.append(Line("streams: false alarms for each decayed window caught", mine, watcher,
+        found.append(Line(FALSE, mine, watcher,
                           other, ratio, words, holds))  # fmt: skip
         recall = theirs.caught / theirs.decayed
         own = ours.caught / ours.decayed

@@ -18,9 +18,9 @@ import polars as pl
 import scipy.special
 import scipy.stats
 from drift_protocol import cpu, peak
-from mlops_assets.lifecycle.drift.profile import Profile
 
 from mlops_assets.lifecycle.drift import calibration, judge, profiling, scan
+from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.spec import DriftPolicy
 
 # What the modules above import when they are first asked.

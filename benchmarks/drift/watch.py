@@ -9,9 +9,10 @@ import pandas as pd
 
 from drift.peers import EVIDENTLY, NANNYML, PEERS, Peers
 from drift.streams import Played
+from mlops_assets.lifecycle.decay.hold_out import HoldOut
 from mlops_assets.lifecycle.decay.performance import performance
 from mlops_assets.lifecycle.drift.judge import drift
-from mlops_assets.lifecycle.evaluation import estimate
+from mlops_assets.lifecycle.tasks import Answered
 
 OURS, WARNING = "ours, page", "ours, warning"
 PREDICTION, LABELS = "ours, prediction alone", "ours, labels alone"
@@ -47,10 +48,13 @@ def at_once(raised) -> Alarms:
 def ours(played: Played) -> dict[str, Alarms]:
     """The platform's reports: decay and prediction drift page, the rest warns."""
     spec, delay = played.spec, played.stream.delay
-    reference = played.watched[: played.reference_rows]
     reports = [
         drift(
-            spec, reference, played.watched[rows].reset_index(drop=True), window=str(i), version=1
+            spec,
+            played.profile,
+            played.watched[rows].reset_index(drop=True),
+            window=str(i),
+            version=1,
         )
         for i, rows in enumerate(played.windows)
     ]
@@ -65,20 +69,15 @@ def ours(played: Played) -> dict[str, Alarms]:
 
 
 def _decayed(played: Played, rows: slice) -> bool:
-    spec = played.spec
-    before = slice(0, played.reference_rows)
-    scored = spec.task_type.predicted(played.answers[before])
-    hold_out = estimate(
-        "accuracy",
-        played.labels[before],
-        scored,
-        np.arange(len(scored)).astype(str),
-        spec.gate.alpha,
-        np.ones(len(scored)),
-    )
-    now = START + spec.columns.label_delay + timedelta(days=7)
+    spec, before = played.spec, slice(0, played.reference_rows)
+    promised = Answered(played.labels[before], played.answers[before], np.ones(before.stop))
     report = performance(
-        spec, played.labelled(rows), hold_out, window=str(rows.start), version=1, now=now
+        spec,
+        played.labelled(rows),
+        HoldOut(rows=promised),
+        window=str(rows.start),
+        version=1,
+        now=START + spec.columns.label_delay + timedelta(days=7),
     )
     return report.verdict == "decayed"
 
