@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
@@ -353,6 +354,12 @@ def test_a_home_with_something_else_is_not_touched(played, tmp_path, capsys):
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     assert cli.main(command(played["defs"], tmp_path / "mine")) == 1
     assert "is not empty and has no backtest" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_play_in_one_home(played, capsys):
+    with FileLock(played["home"] / "lock"):
+        assert cli.main(command(played["defs"], played["home"])) == 1
+    assert "another process plays in" in capsys.readouterr().err
 
 
 def test_a_truth_that_is_not_played_is_told(played, capsys):
