@@ -25,10 +25,8 @@ ui: $(READY)  ## Dagster, MLflow and the REST server, on what the demo left behi
 serve: $(READY)
 	$(BIN)/mlops-assets serve
 
-# Two processes: a fork in one in which servers have run may copy a lock that nobody frees.
 test: $(TEST_READY)  ## every test
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest mlops_assets_tests/lifecycle
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=mlops_assets_tests/lifecycle
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(TEST_READY)
 	$(BIN)/python -m pytest -m "not slow and not browser"
@@ -44,8 +42,9 @@ bench: $(TEST_READY)  ## every benchmark, into benchmarks/results
 		$(BIN)/python $$file --json $(RESULTS)/$$(basename $$file .py).json || exit 1; \
 	done
 
-bench-peers: $(TEST_READY)  ## the servers that benchmarks/serving.py compares with
+bench-peers: $(TEST_READY)  ## what benchmarks/serving.py and benchmarks/drift.py compare with
 	$(BIN)/python benchmarks/serving.py --make-peers
+	$(BIN)/python benchmarks/drift.py --make-peers
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }

@@ -143,7 +143,9 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
         if DRIFT_REPORT in wanted:
             yield from drift_report(spec, window, live, version, platform, reports, mlflow)
         if PERFORMANCE_REPORT in wanted:
-            yield from performance_report(spec, window, live, version, platform, reports, mlflow)
+            yield from performance_report(
+                spec, window, live, version, platform, frames, reports, mlflow
+            )
         if ADVICE in wanted:
             yield from advice(spec, window, platform, reports)
 

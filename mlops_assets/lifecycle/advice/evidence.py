@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
     from mlops_assets.lifecycle.spec import ModelSpec
 
-LABELS_DUE = 0.95
 TOGETHER = 0.5
 
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.drift.report import ColumnSide
 
-# How far a moment of the live rows may be from what the conversion says, in standard deviations
-# (mean, median) or as a share (standard deviation), beside what chance allows.
-CLOSE = 0.05
+# How far a moment of the live rows may be from what the conversion says, in standard deviations,
+# beside what chance allows.
+CLOSE = 0.03
 # A live extreme may fall short of the reference's (fewer rows) or beyond it by a part of the range.
 BEYOND = 0.25
-ERRORS = 3.0
+ERRORS = 2.0
+# Beyond such a factor the live values lie in too few bins for an exact median.
+FEW_BINS = 5.0
+# Standard deviations from the median to the further extreme.
+LONG_TAIL = 10.0
 # Without a known unit all moments must agree on a factor that no population moves by.
 UNNAMED = 10.0
 
@@ -57,12 +61,11 @@ _ONE_WAY = (
     Conversion(25.4, 0.0, "inches to millimetres"),
     Conversion(3.28084, 0.0, "metres to feet"),
     Conversion(1.609344, 0.0, "miles to kilometres"),
-    Conversion(3.6, 0.0, "metres a second to kilometres an hour"),
     Conversion(2.2046226, 0.0, "kilograms to pounds"),
     Conversion(28.349523, 0.0, "ounces to grams"),
-    Conversion(3.7854118, 0.0, "gallons to litres"),
     Conversion(-1.0, 0.0, "one sign to the other"),
 )
+IDENTITY = Conversion(1.0, 0.0, "as it was")
 CONVERSIONS = (*_ONE_WAY, *(c.inverse for c in _ONE_WAY if c.factor != -1))
 
 
@@ -99,6 +102,23 @@ class Moments:
     maximum: float
     error: float
 
+    @property
+    def long_tail(self) -> bool:
+        """A few values reach so far that they make the standard deviation."""
+        reach = max(self.maximum - self.median, self.median - self.minimum)
+        return reach > LONG_TAIL * self.sd
+
+    @property
+    def body(self) -> float:
+        """What the median is held against: a standard deviation, or less under a long tail.
+
+        0 where nothing is: of two long tails neither end tells how wide the middle is.
+        """
+        if not self.long_tail:
+            return self.sd
+        nearer = min(self.maximum - self.median, self.median - self.minimum)
+        return nearer if nearer < self.sd else 0.0
+
     @classmethod
     def of(cls, side: "ColumnSide") -> "Moments | None":
         """None where a moment is not known, or the column is constant."""
@@ -115,30 +135,53 @@ def mistaken(reference: "ColumnSide", live: "ColumnSide") -> Mistaken | None:
     """The conversion that explains all moments of the live rows; None where none does.
 
     The live mean, median and standard deviation must be those of the reference after the
-    conversion, up to 5 % of a standard deviation and three standard errors, and the extremes must
-    lie within the converted range or a quarter beyond it.
+    conversion, up to 3 % and two standard errors of a standard deviation, and the extremes must lie
+    within the converted range or a quarter beyond it. Where the reference has a long tail its
+    standard deviation and extremes are chance: there the median decides, in units of its distance
+    to the nearer extreme.
     """
     before, now = Moments.of(reference), Moments.of(live)
-    if before is None or now is None:
+    if before is None or now is None or not before.body or _unchanged(before, now):
         return None
     candidates = [c for c in CONVERSIONS if _explains(c, before, now)]
-    factor = now.sd / before.sd
     if candidates:
         best = min(candidates, key=lambda c: _distance(c, before, now))
-        factor = math.copysign(factor, best.factor)
+        factor = math.copysign(now.sd / before.sd, best.factor)
         return Mistaken(factor, now.mean - factor * before.mean if best.offset else 0.0, best)
-    unnamed = not 1 / UNNAMED < factor < UNNAMED
-    if unnamed and _explains(Conversion(factor, 0.0, ""), before, now):
+    factor = now.sd / before.sd
+    if not 1 / UNNAMED < factor < UNNAMED and _explains(Conversion(factor, 0.0, ""), before, now):
         return Mistaken(factor, 0.0, None)
     return None
 
 
+def _unchanged(before: Moments, now: Moments) -> bool:
+    if before.long_tail:
+        return abs(now.median - before.median) <= before.body * (CLOSE + before.error + now.error)
+    return _explains(IDENTITY, before, now)
+
+
+def _median_counts(c: Conversion, before: Moments, now: Moments) -> bool:
+    """Whether the live median is exact: it is read from bins that were cut for the reference."""
+    inside = before.minimum <= now.median <= before.maximum
+    return inside and 1 / FEW_BINS < abs(c.factor) < FEW_BINS
+
+
 def _explains(c: Conversion, before: Moments, now: Moments) -> bool:
-    slack = abs(c.factor) * before.sd * (CLOSE + before.error + now.error)
+    close = CLOSE + before.error + now.error
+    converted = abs(c.factor) * before.sd
+    spread, mean, median = _gaps(c, before, now)
+    if _median_counts(c, before, now) and abs(median) > abs(c.factor) * before.body * close:
+        return False
+    if c.factor < 0 and abs(before.median) < before.body / 2:
+        return False  # what lies about 0 has no sign to lose
+    if before.long_tail:
+        widest = max(converted, now.sd)
+        return abs(mean) <= widest * close and converted / 2 <= now.sd <= converted * 2
     low, high = sorted(c.factor * e + c.offset for e in (before.minimum, before.maximum))
     beyond = BEYOND * (high - low)
     return (
-        all(abs(gap) <= slack for gap in _gaps(c, before, now))
+        abs(spread) <= converted * close
+        and abs(mean) <= converted * close
         and now.minimum >= low - beyond
         and now.maximum <= high + beyond
     )
@@ -153,5 +196,9 @@ def _gaps(c: Conversion, before: Moments, now: Moments) -> tuple[float, float, f
 
 
 def _distance(c: Conversion, before: Moments, now: Moments) -> float:
-    spread = abs(c.factor) * before.sd
-    return sum((gap / spread) ** 2 for gap in _gaps(c, before, now))
+    spread, mean, median = _gaps(c, before, now)
+    if not _median_counts(c, before, now):
+        median = 0.0
+    elif before.long_tail:
+        return abs(median / (c.factor * before.body))
+    return (spread**2 + mean**2 + median**2) / (c.factor * before.sd) ** 2

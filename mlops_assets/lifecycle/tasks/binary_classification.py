@@ -27,14 +27,21 @@ class BinaryClassification(TabularTask):
     def scores(self, estimator, asked):
         return estimator.predict_proba(asked)[:, 1]
 
-    def answers(self, estimator, asked):
-        return [
-            {"prediction": int(score > 0.5), "score": score}
-            for score in self.scores(estimator, asked).tolist()
-        ]
+    def answer_columns(self, estimator, asked):
+        scores = self.scores(estimator, asked).tolist()
+        return {"prediction": [int(score > 0.5) for score in scores], "score": scores}
 
     def predicted(self, answers):
         return column(answers, "score")
+
+    def mistakes(self, rows):
+        import numpy as np
+
+        score, no = self.predicted(rows.answers), rows.truth == 0
+        wrong = no & (column(rows.answers, "prediction") == 1)
+        if wrong.any():
+            return "False positives: label 0, answered 1", np.where(wrong, score, np.nan)
+        return "No false positive; the highest scores with label 0", np.where(no, score, np.nan)
 
     def preset_frame(self, rows):
         import numpy as np

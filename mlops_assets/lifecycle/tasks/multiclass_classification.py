@@ -25,6 +25,13 @@ class MulticlassClassification(TabularTask):
         # Classes are numbers only by name: their drift is that of a category.
         return super().monitored(answers).astype(str)
 
+    def mistakes(self, rows):
+        import numpy as np
+
+        wrong = column(rows.answers, "prediction") != rows.truth
+        certain = self.predicted(rows.answers).max(axis=1)
+        return "Wrong classes, the most certain first", np.where(wrong, certain, np.nan)
+
     def preset_frame(self, rows):
         return classes_frame(rows, self.predicted(rows.answers))
 
@@ -33,12 +40,9 @@ class MulticlassClassification(TabularTask):
             return f"labels of type {truth.dtype} where whole numbers 0 to k-1 are expected"
         return super().check_truth(truth) or needs_classes(truth, None, exactly=False)
 
-    def answers(self, estimator, asked):
+    def answer_columns(self, estimator, asked):
         scores = self.scores(estimator, asked)
-        return [
-            {"prediction": label, "scores": row}
-            for label, row in zip(scores.argmax(axis=1).tolist(), scores.tolist(), strict=True)
-        ]
+        return {"prediction": scores.argmax(axis=1).tolist(), "scores": scores.tolist()}
 
     def plots(self):
         from mlops_assets.lifecycle.tasks.plots import classes

@@ -39,12 +39,12 @@ class Ranking(Task):
     def scores(self, estimator, asked):
         return estimator.recommend(_units(asked), k=self.shown)[0]
 
-    def answers(self, estimator, asked):
+    def answer_columns(self, estimator, asked):
         items, scores = estimator.recommend(_units(asked), k=self.shown)
-        return [
-            {"prediction": [str(i) for i in row], "scores": [float(s) for s in weights]}
-            for row, weights in zip(items, scores, strict=True)
-        ]
+        return {
+            "prediction": [[str(item) for item in row] for row in items],
+            "scores": [[float(score) for score in row] for row in scores],
+        }
 
     def predicted(self, answers):
         import numpy as np
@@ -60,6 +60,17 @@ class Ranking(Task):
                 "first_score": [a["scores"][0] for a in answers],
             }
         )
+
+    def mistakes(self, rows):
+        import numpy as np
+
+        taken = [{str(item) for item in truth} for truth in rows.truth]
+        missed = [
+            float(len(items)) if items.isdisjoint(answer["prediction"]) else np.nan
+            for items, answer in zip(taken, rows.answers, strict=True)
+        ]
+        title = "Units that took up nothing of what they were shown, and most of what they were not"
+        return title, np.array(missed)
 
     def preset_frame(self, rows):
         import pandas as pd

@@ -23,11 +23,15 @@ class Regression(TabularTask):
     def scores(self, estimator, asked) -> "np.ndarray":
         return estimator.predict(asked)
 
-    def answers(self, estimator, asked):
-        return [{"prediction": value} for value in self.scores(estimator, asked).tolist()]
+    def answer_columns(self, estimator, asked):
+        return {"prediction": self.scores(estimator, asked).tolist()}
 
     def predicted(self, answers):
         return column(answers, "prediction")
+
+    def mistakes(self, rows):
+        residual = rows.truth - self.predicted(rows.answers)
+        return "The largest residuals, label minus answer", abs(residual.astype(float))
 
     def preset_frame(self, rows):
         import pandas as pd

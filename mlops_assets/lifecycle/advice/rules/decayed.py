@@ -52,21 +52,28 @@ def _off_in_order(evidence) -> bool:
     return (
         evidence.spec.task != "ranking"
         and p.calibration is not None
-        and p.calibration.off
+        and (_ratio_off(p.calibration, 0) or _slope_off(p.calibration, 0))
         and p.discrimination is not None
         and not p.discrimination.lost
     )
 
 
 def _materially_off(evidence) -> bool:
+    c = evidence.performance.calibration
     if evidence.decayed or not _off_in_order(evidence):
         return False
-    c = evidence.performance.calibration
-    level = c.low > 1 + MATERIAL or c.high < 1 / (1 + MATERIAL)
-    slope = c.slope_low is not None and (
-        c.slope_low > 1 + 2 * MATERIAL or c.slope_high < 1 - 2 * MATERIAL
-    )
-    return level or slope
+    return _ratio_off(c, MATERIAL) or _slope_off(c, 2 * MATERIAL)
+
+
+def _ratio_off(c, margin: float) -> bool:
+    """Off by more than ``margin``; a level that the gate accepted the version with is not."""
+    return c.moved is not False and (c.low > 1 + margin or c.high < 1 / (1 + margin))
+
+
+def _slope_off(c, margin: float) -> bool:
+    if c.slope_low is None or c.slope_high is None:
+        return False
+    return c.slope_low > 1 + margin or c.slope_high < 1 - margin
 
 
 def _level(c) -> str:
