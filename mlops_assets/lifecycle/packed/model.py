@@ -12,10 +12,12 @@ from mlops_assets.lifecycle.packed import plan as plans
 from mlops_assets.lifecycle.packed.checks import Crafted
 from mlops_assets.lifecycle.packed.outputs import MULTICLASS, ONE_OUTPUT, RANKING
 from mlops_assets.lifecycle.packed.plan import PlannedFeature
+from mlops_assets.lifecycle.packed.recalibrated import RECALIBRATED
 from mlops_assets.lifecycle.packed.recommenders import RECOMMENDERS, Recommender
 from mlops_assets.lifecycle.packed.steps import ABREAST, STEPS, Step
 
 UNKNOWN = -1.0
+KINDS = STEPS | RECALIBRATED
 
 
 class PackedModel:
@@ -169,9 +171,9 @@ def _load_steps(folder: Path, plan: plans.Plan) -> list[Step]:
     for number, planned in enumerate(plan.steps):
         arrays = _arrays(folder, planned)
         try:
-            if planned.kind not in STEPS:
-                raise Crafted(f"a step {planned.kind!r}; known are {', '.join(STEPS)}")
-            step = STEPS[planned.kind](arrays, planned.options, width)
+            if planned.kind not in KINDS:
+                raise Crafted(f"a step {planned.kind!r}; known are {', '.join(KINDS)}")
+            step = KINDS[planned.kind](arrays, planned.options, width)
         except Crafted as error:
             raise ArtifactError(f"{folder}, step {number}: {error}") from error
         steps.append(step)
