@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    alerts,
     approve,
     backfill,
+    backtest,
     card,
     compact,
     conclude,
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         serve,
         key,
         status,
+        alerts,
         undo,
         approve,
         retire,
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         reproduce,
         conclude,
         backfill,
+        backtest,
         card,
         feedback,
         compact,

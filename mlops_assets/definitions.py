@@ -9,8 +9,9 @@ import dagster as dg
 
 from mlops_assets.assets.incident import incident_definitions
 from mlops_assets.assets.inventory import inventory_definitions
-from mlops_assets.automation.alerts import failure_sensor
+from mlops_assets.automation.alerts import delivery_sensor, failure_sensor
 from mlops_assets.automation.housekeeping import housekeeping_definitions
+from mlops_assets.automation.overdue import overdue_sensor
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.resources import (
     FrameIOManager,
@@ -52,8 +53,12 @@ def _collecting_later() -> Iterator[None]:
 
 def shared_definitions() -> dg.Definitions:
     """Resources, executor, and what there is once for all models."""
-    shared = dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
     folder = PROJECT / "defs"
+    shared = dg.Definitions(
+        resources=resources(),
+        executor=executor(),
+        sensors=[failure_sensor(), delivery_sensor(), overdue_sensor(folder)],
+    )
     platform = (inventory_definitions(folder), incident_definitions(folder))
     return dg.Definitions.merge(shared, housekeeping_definitions(), *platform)
 

@@ -9,7 +9,7 @@ from mlops_assets.assets import display
 from mlops_assets.assets.keys import DRIFT_REPORT, key, stored_as
 from mlops_assets.lifecycle.drift.html import drift_html
 from mlops_assets.lifecycle.drift.judge import drift
-from mlops_assets.lifecycle.recording import read_reference
+from mlops_assets.lifecycle.recording import read_profile, read_reference
 from mlops_assets.lifecycle.registry import Version
 from mlops_assets.lifecycle.reports import DriftReport
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -33,11 +33,12 @@ def drift_report(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """The report, and the check on it."""
     answered = live[live["version"] == version.number]
-    reference = read_reference(platform.registry, version)
-    report = drift(spec, reference, answered, window=window.key, version=version.number)
+    profile = read_profile(platform.registry, version)
+    report = drift(spec, profile, answered, window=window.key, version=version.number)
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)
-    if report.verdict in ("stable", "drifted"):
+    if platform.pages and report.verdict in ("stable", "drifted"):
+        reference = read_reference(platform.registry, version)
         page = stored.page(asset, stored_as(window))
         with page.as_local() as local:
             drift_html(report, reference, answered, local)
@@ -69,6 +70,7 @@ def _drift_metadata(report: DriftReport) -> dict[str, Any]:
         "share of columns": display.number(report.share),
         "rows": report.rows,
         "version": report.version,
+        "calibration": report.calibration,
         **({} if calm else {"drifted": display.drifted_table(report)}),
         "columns": display.table(
             ["column", "kind", "statistic", "value", "threshold", "verdict", "reason"],

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
+from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.evaluation import Candidate
-from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
+from mlops_assets.lifecycle.fingerprint import environment, environment_digest
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
 ROWS_FILE = "training_rows.npy"
 REFERENCE_FILE = "reference.parquet"
+PROFILE_FILE = "reference_profile.json"
 RECORD_FILE = "trained_model.json"
 ENVIRONMENT_FILE = "environment.json"
 HOLD_OUT_FILE = "hold_out_answers.parquet"
+OLD_REFERENCE = "the stored sample of the hold-out, as the version is from before profiles"
 
 
 def record(
@@ -74,7 +77,7 @@ def record(
         "trained_until": _iso(spec.grid.window(data.windows[-1]).end),
         "rows": len(data.seen),
         "features": spec.task_type.features(data.seen, spec.columns),
-        "params": training.recorded_params(spec),
+        "params": data.params or training.recorded_params(spec),
         "metrics": {"training_rows": len(data.seen), "fit_seconds": time.time() - started},
         "dagster_run_id": dagster_run_id,
         "created_at": _iso(datetime.now(UTC)),
@@ -129,10 +132,17 @@ def read_record(registry: Registry, version: Version) -> TrainedModel:
 
 
 def read_reference(registry: Registry, version: Version) -> "pd.DataFrame":
-    """The reference of a version's drift reports."""
+    """Rows of the reference of a version's drift reports, to draw and to sample from."""
     import pandas as pd
 
     return pd.read_parquet(io.BytesIO(registry.files.artifact(version, REFERENCE_FILE)))
+
+
+def read_profile(registry: Registry, version: Version) -> Profile:
+    """The reference profile of a version; of one from before, made of its sample."""
+    if PROFILE_FILE not in json.loads(version.tags.get(EVIDENCE, "{}")):
+        return Profile.of(read_reference(registry, version), origin=OLD_REFERENCE)
+    return Profile.read(registry.files.artifact(version, PROFILE_FILE))
 
 
 def read_hold_out(registry: Registry, version: Version) -> Answered | None:
@@ -147,6 +157,7 @@ def read_hold_out(registry: Registry, version: Version) -> Answered | None:
         truth=rows["truth"].to_numpy(),
         answers=[json.loads(answer) for answer in rows["answer"]],
         weights=rows["weight"].to_numpy(dtype=np.float64),
+        units=rows["unit"].to_numpy(dtype=str) if "unit" in rows else None,
     )
 
 
@@ -204,11 +215,13 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
     """Log what the gate and the monitors will ask about; SHA-256 of each file, to be signed."""
     import numpy as np
 
-    np.save(folder / ROWS_FILE, row_hashes(data.seen))
-    training.reference(spec, estimator, data.unseen).to_parquet(folder / REFERENCE_FILE)
+    np.save(folder / ROWS_FILE, data.row_hashes)
+    sample = training.reference(spec, estimator, data.unseen)
+    sample.to_parquet(folder / REFERENCE_FILE)
+    (folder / PROFILE_FILE).write_bytes(Profile.of(sample).written())
     (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(), indent=0), "utf-8")
-    files = [ROWS_FILE, REFERENCE_FILE, RECORD_FILE, ENVIRONMENT_FILE]
+    files = [ROWS_FILE, REFERENCE_FILE, PROFILE_FILE, RECORD_FILE, ENVIRONMENT_FILE]
     answered = training.hold_out_answers(spec, estimator, data)
     if answered is not None:
         _hold_out_frame(answered).to_parquet(folder / HOLD_OUT_FILE)
@@ -221,13 +234,14 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
 def _hold_out_frame(answered: Answered) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "truth": answered.truth,
-            "answer": [json.dumps(answer) for answer in answered.answers],
-            "weight": answered.weights,
-        }
-    )
+    columns = {
+        "truth": answered.truth,
+        "answer": [json.dumps(answer) for answer in answered.answers],
+        "weight": answered.weights,
+    }
+    if answered.units is not None:
+        columns["unit"] = answered.units
+    return pd.DataFrame(columns)
 
 
 def _iso(moment: datetime | None) -> str | None:

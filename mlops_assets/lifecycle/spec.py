@@ -19,6 +19,8 @@ from mlops_assets.lifecycle.tasks import TASKS, Task
 from mlops_assets.lifecycle.window import Cadence, WindowGrid
 
 DAY = timedelta(days=1)
+CategoricalMethod = Literal["jensen_shannon", "psi", "chi_square"]
+NumericMethod = CategoricalMethod | Literal["wasserstein", "ks"]
 
 
 class Features(Declaration):
@@ -52,11 +54,24 @@ class ServingPolicy(Declaration):
     )
 
 
+class DriftMethods(Declaration):
+    """How columns are compared, by what they hold."""
+
+    numeric: NumericMethod = Field("wasserstein", description="Numbers and times.")
+    categorical: CategoricalMethod = Field("jensen_shannon", description="Text and booleans.")
+
+
 class DriftPolicy(Declaration):
     """When live traffic counts as drifted."""
 
     false_alarms: float = Field(0.01, gt=0, lt=0.5, description="For the whole report.")
-    min_effect: float = Field(0.1, ge=0, description="Smaller shifts are not worth an alarm.")
+    min_effect: float = Field(
+        0.1, ge=0, description="Smaller shifts are not worth an alarm; in the method's units."
+    )
+    methods: DriftMethods = DriftMethods()
+    columns: dict[str, NumericMethod] = Field(
+        default_factory=dict, description="Columns that are compared by a method of their own."
+    )
     min_rows: PositiveInt = Field(200, description="With fewer rows: insufficient_data.")
     ignore: tuple[str, ...] = Field(
         (), description="Features that are meant to move, as a week's number does."
@@ -68,6 +83,15 @@ class DecayPolicy(Declaration):
 
     drop: float = Field(gt=0, description="Loss against the hold-out, in the metric's units.")
     metric: str | None = Field(None, description="Default: the gate's.")
+    false_alarms: float = Field(
+        0.01, gt=0, lt=0.5, description="Of a report, where live is worse by just the drop."
+    )
+    coverage: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of answers that get a label; default: as in the windows before.",
+    )
 
 
 class Monitoring(Declaration):
@@ -75,6 +99,9 @@ class Monitoring(Declaration):
 
     drift: DriftPolicy = DriftPolicy()
     decay: DecayPolicy | None = None
+    late_after: Duration = Field(
+        DAY, description="A report that is missing for longer than this is an alert."
+    )
 
 
 def _allow_the_key_on(schema: dict[str, Any]) -> None:
@@ -91,6 +118,9 @@ class RetrainPolicy(Declaration):
     on: tuple[Literal["drift", "decay"], ...] = ("drift", "decay")
     cooldown: Duration = DAY
     max_per_week: PositiveInt = 3
+    give_up_after: PositiveInt = Field(
+        2, description="Retrains in a row that the gate refused; then a person is asked."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -165,6 +195,11 @@ class ModelSpec(Declaration):
         """The metric that is watched for decay."""
         decay = self.monitoring.decay
         return (decay.metric if decay else None) or self.gate.metric
+
+    @property
+    def decay_false_alarms(self) -> float:
+        """The level of the tests against the hold-out, for each report."""
+        return (self.monitoring.decay or DecayPolicy(drop=1)).false_alarms
 
     @property
     def label_column(self) -> str:

@@ -1,39 +1,40 @@
 """The drift report as Evidently draws it: to look at, never to decide by."""
 
-import math
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lifecycle.drift.columns import CategoricalColumn, Column, NumericColumn
-from mlops_assets.lifecycle.drift.judge import read_sides
+from mlops_assets.lifecycle.drift.methods import METHODS
+from mlops_assets.lifecycle.drift.pairs import MOST_CATEGORIES
+from mlops_assets.lifecycle.drift.reading import Column, read
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     from evidently.core.report import Snapshot
 
-    from mlops_assets.lifecycle.drift.report import DriftReport
+    from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport
 
 SHOWN_ROWS = 5_000
-DRAWN = {CategoricalColumn.statistic, NumericColumn.statistic}
+OTHER = "(other)"
 # Evidently writes names into a script element as they are, where "</script>" would end it.
 HARMLESS = str.maketrans("<>&", "\uff1c\uff1e\uff06")
 
 
-def drift_html(
-    report: "DriftReport", reference: "pd.DataFrame", live: "pd.DataFrame", path: Path
-) -> None:
-    """Write Evidently's page on the columns that have a distance, at the report's thresholds.
+def drift_html(report: "DriftReport", reference: Any, live: Any, path: Path) -> None:
+    """Write Evidently's page on the columns that have a distance.
 
-    At most 5,000 rows a side are drawn; with more, a column at its threshold may look different
-    there. Columns that are broken, or whose missing values decided, are not on the page.
+    Values, thresholds and verdicts are the report's, which are of all rows; the pictures are of
+    at most 5,000 rows a side. Columns that are broken, or that have too little to compare, are
+    not on the page.
 
     Parameters
     ----------
     report : DriftReport
-    reference, live : DataFrame
-        What the report was made from.
+    reference, live : what `Profile.of` reads
+        Rows to draw: the reference's stored sample, and the window.
     path : Path
 
     Raises
@@ -45,52 +46,82 @@ def drift_html(
     snapshot(report, reference, live).save_html(str(path))
 
 
-def snapshot(report: "DriftReport", reference: "pd.DataFrame", live: "pd.DataFrame") -> "Snapshot":
-    """Evidently's own verdicts, one ``ValueDrift`` a column, at the report's thresholds."""
+def snapshot(report: "DriftReport", reference: Any, live: Any) -> "Snapshot":
+    """Evidently's report on the verdicts of ours, one ``ValueDrift`` a column."""
     os.environ["DO_NOT_TRACK"] = "1"
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    drawn = {
-        c.column: (c.statistic, c.threshold)
-        for c in report.columns
-        if c.statistic in DRAWN and c.threshold is not None
-    }
-    if not drawn:
+    judged = {harmless(c.column): c for c in report.columns if c.statistic in METHODS}
+    if not judged:
         raise EvidenceError(f"{report.model} {report.window}: no column has a distance to draw")
-    names = {str(name): name for name in reference.columns}
-    columns = {c: read_sides(reference, live, names[c]) for c in drawn}
+    names = [c.column for c in judged.values()]
+    numeric = {c.column for c in judged.values() if c.kind in ("numeric", "datetime")}
+    before, now = (_drawn(rows, names, numeric) for rows in (reference, live))
+    kept = {name: _most_frequent(before[name]) for name in names if name not in numeric}
+    used = {c.statistic for c in judged.values()}
+    methods = {statistic: _registered(report, statistic, judged) for statistic in used}
     metrics = [
-        ValueDrift(
-            column=harmless(name),
-            method=method,
-            # Evidently calls a distance at the threshold drift.
-            threshold=math.nextafter(threshold, math.inf),
-        )
-        for name, (method, threshold) in drawn.items()
+        ValueDrift(column=name, method=methods[c.statistic], threshold=c.threshold)
+        for name, c in judged.items()
     ]
     definition = DataDefinition(
-        numerical_columns=_of_kind(columns, "numeric"),
-        categorical_columns=_of_kind(columns, "categorical"),
+        numerical_columns=[harmless(name) for name in names if name in numeric],
+        categorical_columns=[harmless(name) for name in names if name not in numeric],
     )
     sides = [
-        Dataset.from_pandas(_frame(columns, side), data_definition=definition)
-        for side in ("live", "reference")
+        Dataset.from_pandas(_pooled(frame, kept), data_definition=definition)
+        for frame in (now, before)
     ]
     return Report(metrics, include_tests=True).run(*sides)
 
 
-def _of_kind(columns: dict[str, Column], kind: str) -> list[str]:
-    return [harmless(name) for name, column in columns.items() if column.kind == kind]
+def _registered(report: "DriftReport", statistic: str, judged: "dict[str, ColumnDrift]") -> str:
+    """A method of Evidently's that answers what this report found; its name."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    name = f"{report.model}/{report.version}/{report.window}/{statistic}"
+    test = StatTest(
+        name=name,
+        display_name=statistic.replace("_", " "),
+        allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+    )
+    register_stattest(test, _answering(judged))
+    return name
 
 
-def _frame(columns: dict[str, Column], side: str) -> "pd.DataFrame":
-    import pandas as pd
+def _answering(judged: "dict[str, ColumnDrift]") -> Callable[..., tuple[float, bool]]:
+    def found(_reference, live, _kind, _threshold):
+        column = judged[live.name]
+        return column.value, column.verdict == "drifted"
 
-    frame = pd.DataFrame({harmless(name): getattr(c, side) for name, c in columns.items()})
-    for name in _of_kind(columns, "categorical"):
-        frame[name] = frame[name].map(harmless, na_action="ignore")
-    return frame.sample(min(len(frame), SHOWN_ROWS), random_state=0)
+    return found
+
+
+def _drawn(source: Any, names: list[str], numeric: set[str]) -> "pd.DataFrame":
+    """At most 5,000 rows of some columns, as numbers or as text."""
+    rows = read(source, only=names)
+    columns = [_values(rows.columns[name], name in numeric).alias(name) for name in names]
+    frame = rows.frame.select(columns).collect(engine="streaming")
+    return frame.sample(min(len(frame), SHOWN_ROWS), seed=0).to_pandas()
+
+
+def _values(column: Column, numeric: bool) -> "pl.Expr":
+    return column.numbers if numeric else column.text
+
+
+def _most_frequent(values: "pd.Series") -> set[str]:
+    return set(values.value_counts().head(MOST_CATEGORIES).index)
+
+
+def _pooled(frame: "pd.DataFrame", kept: dict[str, set[str]]) -> "pd.DataFrame":
+    for name, known in kept.items():
+        values = frame[name].astype(object)
+        frame[name] = values.where(values.isin(known) | values.isna(), OTHER).map(
+            harmless, na_action="ignore"
+        )
+    return frame.rename(columns=harmless)
 
 
 def harmless(text: str) -> str:

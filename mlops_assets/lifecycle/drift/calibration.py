@@ -1,0 +1,92 @@
+"""From how far a distance goes without drift to the thresholds of a whole report."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mlops_assets.lifecycle.drift.methods import DriftMethod
+    from mlops_assets.lifecycle.drift.pairs import Pair
+
+DRAWS = 400
+# The spread between fewer windows is mostly chance.
+FEWEST_WINDOWS = 5
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A method on a pair: what is compared with one threshold.
+
+    Parameters
+    ----------
+    of : str
+        The column's name.
+    what : str
+        Of the column: ``""``, or ``"length"`` of text.
+    """
+
+    of: str
+    method: "DriftMethod"
+    pair: "Pair"
+    what: str = ""
+
+    @property
+    def value(self) -> float:
+        """The distance between reference and live rows."""
+        pair = self.pair
+        return float(self.method.distance(pair.reference, pair.live, pair)[0])
+
+    def noise(self, rng: "np.random.Generator") -> "np.ndarray":
+        """The distance between samples of the pooled rows, shape (n_draws,)."""
+        return self.method.distance(*self.pair.redrawn(DRAWS, rng), self.pair)
+
+    def between_windows(self) -> "np.ndarray | None":
+        """The distance of each reference window from the others; None with few of them."""
+        if len(self.pair.windows) < FEWEST_WINDOWS:
+            return None
+        return self.method.distance(*self.pair.left_out(), self.pair)
+
+
+def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.ndarray":
+    """What no distance of a report exceeds without drift, but with a probability.
+
+    The limit of each is ``mean + z * sd`` of its noise, with one ``z`` for all such that the
+    largest of them exceeds it with the probability: the bootstrapped maximum of Westfall and
+    Young, "Resampling-Based Multiple Testing" (1993), section 2.3, its quantile from a Gumbel
+    distribution, the limit of maxima. Columns are redrawn each for itself: where they move
+    together the maximum is smaller, and alarms are fewer than declared.
+
+    Noise is from 400 pairs of samples of the pooled rows of both sides (drawn from the reference
+    alone, a heavy tail raises four false alarms in a hundred windows for each column). Where there
+    are five reference windows or more, mean and sd are each at least those of one window's
+    distance from all others, which seasons within the reference widen.
+
+    Returns
+    -------
+    ndarray of shape (n_measures,)
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    noise = np.array([measure.noise(rng) for measure in measures])
+    mean, sd = noise.mean(axis=1), noise.std(axis=1, ddof=1)
+    # A constant column has no noise, and must not divide by it.
+    scores = (noise - mean[:, None]) / np.where(sd > 0, sd, 1)[:, None]
+    z = gumbel_quantile(scores.max(axis=0), probability)
+    for place, measure in enumerate(measures):
+        between = measure.between_windows()
+        if between is not None:
+            mean[place] = max(mean[place], between.mean())
+            sd[place] = max(sd[place], between.std(ddof=1))
+    return mean + z * sd
+
+
+def gumbel_quantile(maxima: "np.ndarray", probability: float) -> float:
+    """What a Gumbel variable with these maxima's mean and variance exceeds with a probability."""
+    import numpy as np
+
+    reduced = -math.log(-math.log1p(-probability))
+    scale = maxima.std(ddof=1) * math.sqrt(6) / math.pi
+    return float(maxima.mean() + (reduced - np.euler_gamma) * scale)

@@ -1,0 +1,211 @@
+"""Both sides of a column as shares of its bins, and redrawn under "no drift"."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.drift.profile import Categories, Numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Divergences of many bins are mostly noise: they are computed on tenths of the reference.
+TENTHS = 10
+# The smaller a category, the less its count in the reference says about its share.
+FEWEST_IN_CATEGORY = 10
+MOST_CATEGORIES = 100
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a column; or many redraws of it at once.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_draws, n_bins)
+    low, high : ndarray of shape (n_draws,), or None
+        Numbers: by how much they fall short of the first edge in the mean, and exceed the last.
+    sd : ndarray of shape (n_draws,), or None
+        Numbers: their standard deviation.
+    """
+
+    counts: "np.ndarray"
+    low: "np.ndarray | None" = None
+    high: "np.ndarray | None" = None
+    sd: "np.ndarray | None" = None
+
+    @property
+    def shares(self) -> "np.ndarray":
+        """Of each bin, shape (n_draws, n_bins)."""
+        return self.counts / self.counts.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both sides of a column and what they are drawn from.
+
+    Parameters
+    ----------
+    reference, live : Side
+        One draw each.
+    places : ndarray of shape (n_bins + 1,), or None
+        Numbers: the first edge, the mean of each bin between edges, the last edge.
+    tenths : ndarray of int, shape (n_bins,)
+        Where each bin is among tenths of the reference; of categories their own places.
+    windows : list of list of int
+        Bin counts of each reference window.
+    """
+
+    reference: Side
+    live: Side
+    atoms: "Atoms"
+    places: "np.ndarray | None"
+    tenths: "np.ndarray"
+    windows: "np.ndarray"
+
+    def redrawn(self, draws: int, rng: "np.random.Generator") -> tuple[Side, Side]:
+        """Pairs of samples of the pooled rows, of the sizes that the sides have."""
+        sizes = [int(side.counts.sum()) for side in (self.reference, self.live)]
+        first, second = (self.atoms.drawn(size, draws, rng) for size in sizes)
+        return first, second
+
+    def left_out(self) -> tuple[Side, Side]:
+        """All reference windows but one against that one, in turn."""
+        rest = self.windows.sum(axis=0) - self.windows
+        return self.atoms.side(rest), self.atoms.side(self.windows)
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """What is drawn: a bin's mean, or one of the groups that the first and last bin consist of.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_atoms,)
+        Of both sides together; they sum to 1.
+    bins : ndarray of int, shape (n_atoms,)
+        Ascending: the bin that each is in.
+    values : ndarray of shape (n_atoms,), or None
+        Numbers.
+    within : float
+        Numbers: the variance within bins.
+    """
+
+    weights: "np.ndarray"
+    bins: "np.ndarray"
+    values: "np.ndarray | None" = None
+    within: float = 0.0
+    ends: tuple[float, float] = (0.0, 0.0)
+
+    def drawn(self, size: int, draws: int, rng: "np.random.Generator") -> Side:
+        """So many samples of a size."""
+        return self._side(rng.multinomial(size, self.weights, size=draws))
+
+    def side(self, counts: "np.ndarray") -> Side:
+        """Counts of bins, shape (n_draws, n_bins), spread over each bin's atoms."""
+        import numpy as np
+
+        total = np.bincount(self.bins, self.weights)[self.bins]
+        spread = np.divide(self.weights, total, out=np.zeros_like(total), where=total > 0)
+        return self._side(counts[:, self.bins] * spread)
+
+    def _side(self, counts: "np.ndarray") -> Side:
+        import numpy as np
+
+        starts = np.flatnonzero(np.diff(self.bins, prepend=-1))
+        binned = np.add.reduceat(counts, starts, axis=1)
+        if self.values is None:
+            return Side(binned)
+        size = counts.sum(axis=1)
+        first, last = self.ends
+        low = counts @ np.maximum(first - self.values, 0) / size
+        high = counts @ np.maximum(self.values - last, 0) / size
+        centred = self.values - self.weights @ self.values
+        variance = counts @ centred**2 / size - (counts @ centred / size) ** 2
+        return Side(binned, low, high, np.sqrt(np.maximum(variance + self.within, 0)))
+
+
+def pair_of_numbers(reference: Numbers, live: Numbers) -> Pair:
+    """Both sides of numbers."""
+    import numpy as np
+
+    counts = np.array([reference.counts, live.counts])
+    edges = np.array(reference.edges)
+    places = np.array([edges[0], *reference.means[1:-1], edges[-1]])
+    last = len(edges)
+    atoms: list[tuple[int, float, float]] = [
+        *((0, value, count) for side in (reference, live) for value, count in side.low),
+        *((n, reference.means[n], counts[:, n].sum()) for n in range(1, last)),
+        *((last, value, count) for side in (reference, live) for value, count in side.high),
+    ]
+    for end in (0, last):
+        if not any(place == end for place, _, _ in atoms):
+            atoms.append((end, edges[min(end, last - 1)], 0))
+    atoms.sort()
+    bins, values, weights = (np.array(part) for part in zip(*atoms, strict=True))
+    weights = weights / weights.sum()
+    return Pair(
+        reference=_side_of_numbers(reference, edges),
+        live=_side_of_numbers(live, edges),
+        atoms=Atoms(weights, bins, values, _variance_within(reference), (edges[0], edges[-1])),
+        places=places,
+        tenths=_tenths(counts[0]),
+        windows=np.array(reference.windows),
+    )
+
+
+def _variance_within(side: Numbers) -> float:
+    import numpy as np
+
+    shares = np.array(side.counts) / sum(side.counts)
+    means = np.array(side.means)
+    for place, groups in ((0, side.low), (-1, side.high)):
+        shares[place] = 0 if groups else shares[place]
+    values = np.array([*means, *(value for value, _ in (*side.low, *side.high))])
+    ends = np.array([count for _, count in (*side.low, *side.high)]) / sum(side.counts)
+    weights = np.concatenate([shares, ends])
+    return max(0.0, (side.sd or 0.0) ** 2 - weights @ (values - weights @ values) ** 2)
+
+
+def _side_of_numbers(side: Numbers, edges: "np.ndarray") -> Side:
+    import numpy as np
+
+    counts = np.array([side.counts])
+    size = counts.sum()
+    low = counts[0, 0] * (edges[0] - side.means[0]) / size
+    high = counts[0, -1] * (side.means[-1] - edges[-1]) / size
+    return Side(counts, np.array([low]), np.array([high]), np.array([side.sd]))
+
+
+def _tenths(counts: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    upto = np.cumsum(counts) - counts / 2
+    groups = np.minimum(TENTHS * upto // counts.sum(), TENTHS - 1).astype(int)
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def pair_of_categories(reference: Categories, live: Categories) -> Pair:
+    """Both sides of categories; those that are rare in the reference as one.
+
+    Without pooling, the thousands of categories that each side has once would be a distance of
+    their own, and new categories would be found in every window.
+    """
+    import numpy as np
+
+    kept = int((np.array(reference.counts) >= FEWEST_IN_CATEGORY)[:MOST_CATEGORIES].sum())
+    counts = np.array([_pooled([*side.counts, side.other], kept) for side in (reference, live)])
+    windows = [_pooled(window, kept) for window in reference.windows]
+    bins = np.arange(kept + 1)
+    weights = counts.sum(axis=0) / counts.sum()
+    return Pair(
+        reference=Side(counts[:1]),
+        live=Side(counts[1:]),
+        atoms=Atoms(weights, bins),
+        places=None,
+        tenths=bins,
+        windows=np.array(windows),
+    )
+
+
+def _pooled(counts: list[int], kept: int) -> list[int]:
+    return [*counts[:kept], sum(counts[kept:])]
