@@ -148,6 +148,7 @@ def sources_of(
         now=platform.now(),
         dagster_url=platform.settings.dagster_url,
         failed_runs=runs,
+        alerts=lambda since: platform.outbox.of_model(spec.name, since),
     )
 
 

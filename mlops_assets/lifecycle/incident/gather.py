@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.lifecycle.incident import serving as rollout
 from mlops_assets.lifecycle.incident import windows as watch
 from mlops_assets.lifecycle.incident.alarms import open_alarms
+from mlops_assets.lifecycle.incident.alerts import alerts
 from mlops_assets.lifecycle.incident.columns import drifted_columns
 from mlops_assets.lifecycle.incident.mistakes import live_of, newest_mistakes
 from mlops_assets.lifecycle.incident.report import (
@@ -147,11 +148,8 @@ def _likeness(
 
 def _events(sources: Sources, since: datetime, missing: Missing) -> list[Event]:
     events = rollout.deployments(sources, since)
-    if sources.alerts is None:
-        missing.tell("timeline", "alerts that were sent are not kept by this platform")
-    else:
-        with missing.reading("timeline", "the alerts that were sent"):
-            events += sources.alerts(since)
+    with missing.reading("timeline", "the alerts that were raised"):
+        events += alerts(sources.alerts(since))
     return sorted(events, key=lambda event: event.at)
 
 

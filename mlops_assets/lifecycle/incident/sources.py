@@ -11,7 +11,8 @@ from mlops_assets.lifecycle.errors import LifecycleError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.lifecycle.incident.report import Event, FailedRun
+    from mlops_assets.lifecycle.alerts.outbox import Delivery
+    from mlops_assets.lifecycle.incident.report import FailedRun
     from mlops_assets.lifecycle.prediction_log import PredictionLog
     from mlops_assets.lifecycle.registry import Registry
     from mlops_assets.lifecycle.reports import Report
@@ -43,8 +44,8 @@ class Sources:
     dagster_url : str
     failed_runs : callable
         The newest runs of the model that failed, newest first.
-    alerts : callable or None
-        Alerts about the model since a moment; None where nothing keeps them.
+    alerts : callable
+        What was raised about the model since a moment, one entry a channel, oldest first.
     """
 
     spec: "ModelSpec"
@@ -57,7 +58,7 @@ class Sources:
     now: datetime
     dagster_url: str
     failed_runs: "Callable[[], list[FailedRun]]"
-    alerts: "Callable[[datetime], list[Event]] | None" = None
+    alerts: "Callable[[datetime], list[Delivery]]"
 
 
 @dataclass
