@@ -19,7 +19,7 @@ from mlops_assets.lifecycle.alerts import Alert
 from mlops_assets.lifecycle.incident.gather import gather
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id
 from mlops_assets.resources import FrameIOManager, Platform, ReportIOManager
-from mlops_assets_tests.harness import Lab, errors, of_week, visits, week, weekly
+from mlops_assets_tests.harness import Lab, errors, free_port, of_week, visits, week, weekly
 from mlops_assets_tests.lifecycle.test_report_html import BROWSER, Page
 
 TODAY = datetime.now(UTC).date()
@@ -432,6 +432,17 @@ def test_nothing_left_of_models_and_storage(shop, damaged, command):
     text = told(html)
     assert "v2 serves" in text
     assert "no window was ever watched" in text
+
+
+def test_a_registry_that_does_not_answer_leaves_what_the_journal_knows(shop, command, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    code, html, _, err = command("shop")
+    assert (code, err) == (0, "")
+    text = told(html)
+    assert "v2 serves" in text
+    assert "the registry can't be read: " in text
+    assert "the reference of v2 can't be read: the registry does not answer" in text
 
 
 # --- the job ---------------------------------------------------------------------------------

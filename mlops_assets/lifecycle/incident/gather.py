@@ -1,6 +1,7 @@
 """Gathering an incident: everything is read, nothing is written, and what is missing is told."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from mlops_assets.lifecycle.incident.report import (
     Traffic,
 )
 from mlops_assets.lifecycle.incident.resemblance import resemblance
-from mlops_assets.lifecycle.incident.sources import Missing, Sources
+from mlops_assets.lifecycle.incident.sources import Away, Missing, Sources
 from mlops_assets.lifecycle.incident.traffic import DEFAULT_BACK, traffic
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def gather(sources: Sources, window: str | None = None, since: date | None = Non
     shown, begin = watch.shown(sources, chosen, since)
     found = watch.watched(sources, shown, missing)
     state = rollout.serving_now(sources, missing)
+    if rollout.REGISTRY in missing.words:
+        sources = replace(sources, registry=Away("the registry"))
     back = rollout.rollback_now(sources, state)
     performances = [w.performance for w in found if w.performance is not None]
     columns: list[DriftedColumn] = []
@@ -57,11 +60,14 @@ def gather(sources: Sources, window: str | None = None, since: date | None = Non
     version = _version(seen, state)
     if version is None:
         missing.tell("columns", "nothing serves, and nothing is known of what served")
+        missing.tell("resemblance", "nothing serves, and nothing is known of what served")
     else:
         live = _live(sources, chosen.key, version, missing)
         reference = _reference(sources, version, missing)
         columns, left_out = _columns(seen, reference, live, missing)
-        if live is not None:
+        if live is None:
+            missing.tell("resemblance", f"the live predictions of {chosen.key} are not at hand")
+        else:
             likeness = _likeness(sources, version, chosen.key, live, reference, missing)
     return Incident(
         model=spec.name,
@@ -105,7 +111,6 @@ def _live(sources: Sources, window: str, version: int, missing: Missing) -> "pd.
         if frame is not None:
             return frame[frame["version"] == version]
         missing.tell("columns", f"no live predictions are stored for window {window}")
-        missing.tell("resemblance", f"no live predictions are stored for window {window}")
     return None
 
 

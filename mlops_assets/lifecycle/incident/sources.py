@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from mlops_assets.lifecycle.errors import LifecycleError
+from mlops_assets.lifecycle.errors import EvidenceError, LifecycleError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ class Sources:
     Parameters
     ----------
     spec : ModelSpec
-    registry : Registry
+    registry : Registry or Away
     journal : Journal
     log : PredictionLog
     report : callable
@@ -49,7 +49,7 @@ class Sources:
     """
 
     spec: "ModelSpec"
-    registry: "Registry"
+    registry: "Registry | Any"
     journal: "Journal"
     log: "PredictionLog"
     report: "Callable[[str, str], Report | None]"
@@ -59,6 +59,16 @@ class Sources:
     dagster_url: str
     failed_runs: "Callable[[], list[FailedRun]]"
     alerts: "Callable[[datetime], list[Delivery]]"
+
+
+class Away:
+    """A store that did not answer: it is not asked again, which could take minutes each time."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, _asked: str) -> NoReturn:
+        raise EvidenceError(f"{self._name} does not answer")
 
 
 @dataclass
