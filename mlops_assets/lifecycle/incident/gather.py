@@ -49,6 +49,8 @@ def gather(sources: Sources, window: str | None = None, since: date | None = Non
     chosen = watch.focus(sources, window, missing)
     shown, begin = watch.shown(sources, chosen, since)
     found = watch.watched(sources, shown, missing)
+    if spec.monitoring.decay is None:
+        missing.tell("timeline", "decay is not judged: no monitoring.decay is declared")
     state = rollout.serving_now(sources, missing)
     if rollout.REGISTRY in missing.words:
         sources = replace(sources, registry=Away("the registry"))
