@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.lifecycle.errors import RolloutError
+from mlops_assets.lifecycle.errors import EvidenceError, RolloutError
+from mlops_assets.lifecycle.gate.domain import tell_apart
+from mlops_assets.lifecycle.gate.evidence import Live
 from mlops_assets.lifecycle.incident.alarms import open_alarms
 from mlops_assets.lifecycle.incident.columns import histogram
 from mlops_assets.lifecycle.incident.mistakes import text
@@ -31,7 +33,7 @@ from mlops_assets.lifecycle.rollout.retirement import retire
 from mlops_assets.lifecycle.rollout.steps import begin
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.tasks import TASKS, Answered
-from mlops_assets_tests.harness import weekly
+from mlops_assets_tests.harness import visits, weekly
 from mlops_assets_tests.lifecycle.test_report_html import SCRIPT, Page
 from mlops_assets_tests.lifecycle.test_rollout import (  # noqa: F401
     DATA,
@@ -180,6 +182,13 @@ def test_what_was_never_missing_and_what_is_new_lies_outside():
 
 def test_without_a_common_column_nothing_is_said():
     assert outside(pd.DataFrame({"x": [1.0]}), pd.DataFrame({"y": [1.0]})) == {}
+
+
+def test_live_rows_of_one_unit_tell_nothing_of_the_hold_out():
+    frame = visits(1, 200)
+    live = frame.assign(unit="c1")
+    with pytest.raises(EvidenceError, match="1 units on a side tell nothing"):
+        tell_apart(ModelSpec.model_validate(weekly()), frame, Live("2026-01-05", live), 0.05)
 
 
 # --- what serves, and where a rollback goes --------------------------------------------------
