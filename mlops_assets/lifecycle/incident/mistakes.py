@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lifecycle.decay.performance import labelled_answers
+from mlops_assets.lifecycle.decay.labelled import labelled_window
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.incident.report import Case, Mistakes
 
@@ -69,17 +69,19 @@ def _of_window(sources: "Sources", key: str, live: "pd.DataFrame") -> Mistakes |
     import numpy as np
 
     spec = sources.spec
-    # An answer that names no unit counts as one of its own: so its unit is its id.
-    rows = labelled_answers(spec, live.assign(unit=None), sources.now)
+    # Whichever version gave them.
+    found = labelled_window(spec, live.drop(columns="version"), sources.now)
+    rows = found.answered
     if not len(rows.truth):
         return None
     title, wrongness = spec.task_type.mistakes(rows)
     wrong = np.flatnonzero(~np.isnan(wrongness))
     worst = wrong[np.argsort(-wrongness[wrong], kind="stable")][:MOST_CASES]
-    asked = live.set_index("prediction_id", drop=False).loc[rows.units[worst]]
-    names = features_of(sources, live)
+    names = found.rows["prediction_id"].to_numpy()[worst]
+    asked = live.set_index("prediction_id", drop=False).loc[names]
+    features = features_of(sources, live)
     cases = [
-        _case(sources, row, names[:MOST_FEATURES], float(wrongness[place]))
+        _case(sources, row, features[:MOST_FEATURES], float(wrongness[place]))
         for place, (_, row) in zip(worst, asked.iterrows(), strict=True)
     ]
     return Mistakes(
@@ -88,7 +90,7 @@ def _of_window(sources: "Sources", key: str, live: "pd.DataFrame") -> Mistakes |
         rows=len(rows.truth),
         wrong=len(wrong),
         cases=cases,
-        features_left_out=max(0, len(names) - MOST_FEATURES),
+        features_left_out=max(0, len(features) - MOST_FEATURES),
     )
 
 
