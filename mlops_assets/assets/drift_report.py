@@ -34,7 +34,12 @@ def drift_report(
     """The report, and the check on it."""
     answered = live[live["version"] == version.number]
     profile = read_profile(platform.registry, version)
-    report = drift(spec, profile, answered, window=window.key, version=version.number)
+    samples = None
+    if spec.monitoring.drift.multivariate:
+        samples = read_reference(platform.registry, version), answered
+    report = drift(
+        spec, profile, answered, window=window.key, version=version.number, samples=samples
+    )
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)
     if report.verdict in ("stable", "drifted"):
@@ -59,6 +64,8 @@ def drift_report(
 
 def _drift_words(report: DriftReport) -> str:
     named = [f"{c.column} ({c.verdict})" for c in report.columns if c.verdict != "stable"]
+    joint = report.multivariate
+    named += [f"all columns together ({joint.verdict})"] if joint and joint.value else []
     return f"{report.verdict}: {', '.join(named)}" if named else report.verdict
 
 

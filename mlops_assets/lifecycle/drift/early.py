@@ -100,9 +100,10 @@ class Sides:
         """Drifted, when more rows are in new categories than chance has; None else.
 
         The reference's singletons over its rows are what a further row is expected to be new with
-        (Good, "The population frequencies of species", Biometrika 40, 1953), with the variance
-        that Esty gives ("A normal limit law for a nonparametric estimator of the coverage of a
-        random sample", Ann. Stat. 11, 1983).
+        (Good, "The population frequencies of species", Biometrika 40, 1953). The variance is
+        Esty's ("A normal limit law for a nonparametric estimator of the coverage of a random
+        sample", Ann. Stat. 11, 1983), at the share of both sides: a reference with few
+        singletons by chance would have too little of it.
         """
         from scipy.stats import norm
 
@@ -110,12 +111,10 @@ class Sides:
         if before is None or now is None or not now.asked or not before.hashed:
             return None
         size, ones, twos = before.hashed, before.singletons, before.doubletons
-        expected = ones / size
-        variance = (ones + 2 * twos) / size**2 - ones**2 / size**3
-        variance += expected * (1 - expected) / now.asked
-        share = now.unseen / now.asked
-        error = math.sqrt(max(variance, 0.0))
-        limit = expected + max(UNSEEN_EFFECT, norm.isf(self.probability) * error)
+        expected, share = ones / size, now.unseen / now.asked
+        both = (ones + now.unseen) / (size + now.asked)
+        variance = both * (1 - both) * (1 / size + 1 / now.asked) + 2 * twos / size**2
+        limit = expected + max(UNSEEN_EFFECT, norm.isf(self.probability) * math.sqrt(variance))
         if share <= limit:
             return None
         words = f"{share:.1%} of the live rows in categories that the reference doesn't have"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle.drift.methods import METHODS
 from mlops_assets.lifecycle.drift.pairs import MOST_CATEGORIES
 from mlops_assets.lifecycle.drift.reading import Column, read
+from mlops_assets.lifecycle.drift.scan import collect, rows_of, spread
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def _drawn(source: Any, names: list[str], numeric: set[str]) -> "pd.DataFrame":
     """At most 5,000 rows of some columns, as numbers or as text."""
     rows = read(source, only=names)
     columns = [_values(rows.columns[name], name in numeric).alias(name) for name in names]
-    frame = rows.frame.select(columns).collect(engine="streaming")
-    return frame.sample(min(len(frame), SHOWN_ROWS), seed=0).to_pandas()
+    frame = spread(rows.frame.select(columns), rows_of(rows), SHOWN_ROWS)
+    return collect([frame])[0].to_pandas()
 
 
 def _values(column: Column, numeric: bool) -> "pl.Expr":

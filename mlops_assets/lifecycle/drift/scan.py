@@ -145,11 +145,19 @@ def _sampled(rows: Rows, column: Column, size: int) -> "pl.LazyFrame":
     """Categories of rows from all over the window, with their counts."""
     import polars as pl
 
-    step = max(1, size // ASKED_ROWS)
-    names = rows.frame.select(column.text.alias("name"))
-    if step > 1:
-        names = names.with_row_index().filter(pl.col("index") % step == 0).select("name")
+    names = spread(rows.frame.select(column.text.alias("name")), size, ASKED_ROWS)
     return names.drop_nulls().group_by("name").agg(pl.len())
+
+
+def spread(frame: "pl.LazyFrame", size: int, most: int) -> "pl.LazyFrame":
+    """At most so many rows of a frame of a size, from all over it, the same each time."""
+    import polars as pl
+
+    step = -(-size // most)
+    if step < 2:
+        return frame
+    place = "row number"
+    return frame.with_row_index(place).filter(pl.col(place) % step == 0).drop(place)
 
 
 def _column(before: ColumnProfile, column: Column | None, found: _Found) -> ColumnProfile:
