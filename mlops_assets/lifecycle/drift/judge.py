@@ -81,7 +81,7 @@ def drift(
     Returns
     -------
     DriftReport
-        The same for the same data: the bootstrap's seed is the model's, version's and window's.
+        The same for the same data: the permutations' seed is the model's, version's and window's.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def judge(
     roles : mapping, optional
         Of columns that are no features.
     seed : int
-        Of the bootstrap.
+        Of the permutations.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def _method(policy: "DriftPolicy", column: str, *, numbers: bool) -> DriftMethod
 def calibration_words(reference: Profile) -> str:
     """How the thresholds came about, as the report tells it."""
     windows = len(reference.windows)
-    redraws = f"{DRAWS} redraws of both sides' bin counts"
+    redraws = f"{DRAWS} permutations of both sides' bin counts"
     if windows >= FEWEST_WINDOWS:
         between = f"and {windows} reference windows, each against the others"
     else:

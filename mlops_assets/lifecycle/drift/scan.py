@@ -118,10 +118,10 @@ def _missing(column: Column) -> "pl.Expr":
 def _number_facts(column: Column, edges: list[float]) -> "list[pl.Expr]":
     import polars as pl
 
-    values, place = column.numbers, column.place
+    values, raw, place = column.numbers, column.floats, column.place
     return [
-        *((values <= edge).sum().alias(f"{place} upto {n}") for n, edge in enumerate(edges)),
-        pl.when(values <= edges[0]).then(values).sum().alias(f"{place} low"),
+        *((raw <= edge).sum().alias(f"{place} upto {n}") for n, edge in enumerate(edges)),
+        pl.when(raw <= edges[0]).then(raw).sum().alias(f"{place} low"),
         pl.when(values > edges[-1]).then(values).sum().alias(f"{place} high"),
         values.is_infinite().sum().alias(f"{place} infinite"),
         values.mean().alias(f"{place} mean"),
@@ -134,10 +134,9 @@ def _number_facts(column: Column, edges: list[float]) -> "list[pl.Expr]":
 def _by_category(rows: Rows, column: Column, before: Categories) -> "pl.LazyFrame":
     import polars as pl
 
-    names = rows.frame.select(column.text.alias("name")).drop_nulls()
-    if before.hashes:
-        # Else each of a million categories would be counted, and most are not kept.
-        names = names.filter(pl.col("name").is_in(before.names))
+    names = rows.frame.select(column.text.alias("name"))
+    # Else each of a million new categories would be counted.
+    names = names.filter(pl.col("name").is_in(before.names))
     return names.group_by("name").agg(pl.len())
 
 
