@@ -25,10 +25,8 @@ ui: $(READY)  ## Dagster, MLflow and the REST server, on what the demo left behi
 serve: $(READY)
 	$(BIN)/mlops-assets serve
 
-# Two processes: a fork in one in which servers have run may copy a lock that nobody frees.
 test: $(TEST_READY)  ## every test
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest mlops_assets_tests/lifecycle
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=mlops_assets_tests/lifecycle
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: $(TEST_READY)
 	$(BIN)/python -m pytest -m "not slow and not browser"

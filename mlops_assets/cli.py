@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 from mlops_assets.commands import (
+    alerts,
     approve,
     backfill,
+    backtest,
     card,
     compact,
     conclude,
     explain,
     feedback,
     import_pickle,
+    incident,
     inventory,
     key,
     reproduce,
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         serve,
         key,
         status,
+        alerts,
         undo,
         approve,
         retire,
@@ -60,10 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         reproduce,
         conclude,
         backfill,
+        backtest,
         card,
         feedback,
         compact,
         import_pickle,
+        incident,
         inventory,
         signing_key,
     ):

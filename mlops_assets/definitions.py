@@ -7,9 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_assets.assets.incident import incident_definitions
 from mlops_assets.assets.inventory import inventory_definitions
-from mlops_assets.automation.alerts import failure_sensor
+from mlops_assets.automation.alerts import delivery_sensor, failure_sensor
 from mlops_assets.automation.housekeeping import housekeeping_definitions
+from mlops_assets.automation.overdue import overdue_sensor
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.resources import (
     FrameIOManager,
@@ -50,10 +52,15 @@ def _collecting_later() -> Iterator[None]:
 
 
 def shared_definitions() -> dg.Definitions:
-    """Resources, executor, failure alerts and housekeeping and inventory for all models."""
-    shared = dg.Definitions(resources=resources(), executor=executor(), sensors=[failure_sensor()])
-    inventory = inventory_definitions(PROJECT / "defs")
-    return dg.Definitions.merge(shared, housekeeping_definitions(), inventory)
+    """Resources, executor, and what there is once for all models."""
+    folder = PROJECT / "defs"
+    shared = dg.Definitions(
+        resources=resources(),
+        executor=executor(),
+        sensors=[failure_sensor(), delivery_sensor(), overdue_sensor(folder)],
+    )
+    platform = (inventory_definitions(folder), incident_definitions(folder))
+    return dg.Definitions.merge(shared, housekeeping_definitions(), *platform)
 
 
 def resources() -> dict:

@@ -20,7 +20,6 @@ from mlops_assets.assets.rollout_state import metadata, state_after
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.alerts import Alert
-from mlops_assets.lifecycle.endpoint import check_endpoint
 from mlops_assets.lifecycle.errors import ApprovalPending, RolloutError
 from mlops_assets.lifecycle.reports import Deployment, EvaluationReport
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -156,9 +155,7 @@ def endpoint_check(platform: Platform, spec: ModelSpec, state: Deployment) -> dg
     """Ask the endpoint whether it serves what the registry says."""
     version = platform.registry.version(spec.name, state.version)
     try:
-        found = check_endpoint(
-            platform.registry, version, platform.settings.endpoint, pinned=state.share < 1
-        )
+        found = platform.ask_endpoint(version, pinned=state.share < 1)
     except RolloutError as error:
         return dg.AssetCheckResult(passed=False, check_name=ENDPOINT, description=str(error))
     return dg.AssetCheckResult(

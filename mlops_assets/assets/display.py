@@ -38,6 +38,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMe
     return dg.MetadataValue.md("\n".join(lines))
 
 
+def bullets(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
+    """Sentences under one another, whole: a table cuts its cells."""
+    return dg.MetadataValue.md("\n".join(f"- {escaped(line)}" for line in lines))
+
+
 def number(value: float) -> float | str:
     """A number that Dagster draws over time, without digits nobody reads."""
     return float(f"{value:.6g}") if math.isfinite(value) else str(value)

@@ -42,7 +42,7 @@ def drift_report(
     )
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)
-    if report.verdict in ("stable", "drifted"):
+    if platform.pages and report.verdict in ("stable", "drifted"):
         reference = read_reference(platform.registry, version)
         page = stored.page(asset, stored_as(window))
         with page.as_local() as local:

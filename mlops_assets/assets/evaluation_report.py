@@ -125,6 +125,8 @@ def _judge(
         report = evaluate(
             spec, window.key, seen, held, candidate, rival, baseline, live=live, look=look
         )
+        if not platform.pages:
+            return report, {}
         explanation = explain(spec, seen, held, candidate, rival)
         drawn = pictures(spec, seen, held, candidate, rival)
         return report.model_copy(update={"explanation": explanation}), drawn

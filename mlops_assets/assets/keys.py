@@ -16,6 +16,7 @@ DEPLOYMENT = "deployment"
 LIVE_PREDICTIONS = "live_predictions"
 DRIFT_REPORT = "drift_report"
 PERFORMANCE_REPORT = "performance_report"
+ADVICE = "advice"
 
 MODEL_TAG = "mlops/model"
 ALERTS_TAG = "mlops/alerts"
@@ -23,6 +24,7 @@ EXCLUSIVE_TAG = "mlops/exclusive"
 TRIGGER_TAG = "mlops/trigger"
 REPORT_TAG = "mlops/report"
 REPORT_WINDOW_TAG = "mlops/report_window"
+ADVICE_TAG = "mlops/advice"
 
 
 def key(spec: ModelSpec, asset: str) -> dg.AssetKey:

@@ -1,12 +1,14 @@
-"""The step of stages 6 to 8: live traffic of a window, and what it says about drift and decay."""
+"""The step of stages 6 to 9: live traffic of a window, what it says, and what to do about it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.assets.advice import NOTHING_TO_DO, advice
 from mlops_assets.assets.drift_report import WITHIN_LIMITS, drift_report
 from mlops_assets.assets.keys import (
+    ADVICE,
     DEPLOYMENT,
     DRIFT_REPORT,
     LIVE_PREDICTIONS,
@@ -29,7 +31,7 @@ from mlops_assets.assets.performance_report import NO_DECAY, performance_report
 from mlops_assets.assets.types import report_type
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.registry import CHAMPION, Version
-from mlops_assets.lifecycle.reports import DriftReport, PerformanceReport
+from mlops_assets.lifecycle.reports import Advice, DriftReport, PerformanceReport
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.resources import FrameIOManager, MlflowResource, Platform, ReportIOManager
 
@@ -40,11 +42,12 @@ KINDS = {
     LIVE_PREDICTIONS: {"parquet"},
     DRIFT_REPORT: {"evidently", "json"},
     PERFORMANCE_REPORT: {"evidently", "json"},
+    ADVICE: {"json"},
 }
 
 
 def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg.AssetsDefinition:
-    """``live_predictions``, ``drift_report`` and ``performance_report`` of a model.
+    """``live_predictions``, both reports on them, and ``advice`` of a model.
 
     Parameters
     ----------
@@ -87,11 +90,18 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
                 "reports",
                 "The realised metric on labels that have matured.",
             ),
+            ADVICE: out(
+                ADVICE,
+                report_type(Advice),
+                "reports",
+                "Leave, recalibrate, refit, or fix the data; with reasons.",
+            ),
         },
         internal_asset_deps={
             LIVE_PREDICTIONS: {key(spec, DEPLOYMENT), key(spec, VALIDATED_FEATURES)},
             DRIFT_REPORT: {key(spec, LIVE_PREDICTIONS)},
             PERFORMANCE_REPORT: {key(spec, LIVE_PREDICTIONS)},
+            ADVICE: {key(spec, DRIFT_REPORT), key(spec, PERFORMANCE_REPORT)},
         },
         deps=[
             dg.AssetDep(key(spec, DEPLOYMENT), partition_mapping=window_before(spec)),
@@ -106,6 +116,7 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
             ),
             check(WITHIN_LIMITS, DRIFT_REPORT, "No column drifted, and none is broken."),
             check(NO_DECAY, PERFORMANCE_REPORT, "The realised metric keeps to the hold-out's."),
+            check(NOTHING_TO_DO, ADVICE, "The advice is to leave the model as it is."),
         ],
         partitions_def=partitions(spec),
         can_subset=True,
@@ -120,6 +131,9 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
     ):
         window = window_of(context, spec)
         wanted = {asset.path[-1] for asset in context.selected_asset_keys}
+        if wanted == {ADVICE}:
+            yield from advice(spec, window, platform, reports)
+            return
         if LIVE_PREDICTIONS in wanted:
             live, events = collect(spec, folder, window, platform, frames)
             yield from events
@@ -129,7 +143,11 @@ def monitoring_assets(spec: ModelSpec, folder: Path, code: dict[str, str]) -> dg
         if DRIFT_REPORT in wanted:
             yield from drift_report(spec, window, live, version, platform, reports, mlflow)
         if PERFORMANCE_REPORT in wanted:
-            yield from performance_report(spec, window, live, version, platform, reports, mlflow)
+            yield from performance_report(
+                spec, window, live, version, platform, frames, reports, mlflow
+            )
+        if ADVICE in wanted:
+            yield from advice(spec, window, platform, reports)
 
     return monitoring
 

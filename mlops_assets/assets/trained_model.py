@@ -9,6 +9,7 @@ import dagster as dg
 
 from mlops_assets.assets import display
 from mlops_assets.assets.keys import (
+    ADVICE_TAG,
     TRAINED_MODEL,
     key,
     stage,
@@ -20,6 +21,7 @@ from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import Serving, load_estimator, read_serving
 from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
 from mlops_assets.lifecycle.fingerprint import environment_digest, git_commit
+from mlops_assets.lifecycle.recalibration import fitted, read_base, recalibration_data
 from mlops_assets.lifecycle.recording import read_record, record
 from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, Registry, Version
 from mlops_assets.lifecycle.reports import TrainedModel
@@ -29,6 +31,7 @@ from mlops_assets.lifecycle.training import TrainingData
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.resources import MlflowResource, Platform
 
+RECALIBRATE, REFIT = "recalibrate", "refit"
 SAFE_TO_LOAD = "safe_to_load"
 SIGNATURE = "signature"
 REPRODUCIBLE = "reproducible"
@@ -73,8 +76,11 @@ def trained_model_asset(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg
         window = window_of(context, spec)
         frames = features if isinstance(features, dict) else {window.key: features}
         seen, unseen = training.split(spec, frames)
-        _require_windows(spec, seen)
-        data = TrainingData.of(spec, seen, unseen, code[TRAINED_MODEL])
+        if _recalibrates(context):
+            data = _recalibration(spec, platform.registry, seen, unseen, code[TRAINED_MODEL])
+        else:
+            _require_windows(spec, seen)
+            data = TrainingData.of(spec, seen, unseen, code[TRAINED_MODEL])
         known = platform.registry.find(spec.name, data.fingerprint)
         if known is None:
             model = _train(context, spec, base, window, data, platform, mlflow)
@@ -111,6 +117,25 @@ def propose(registry: Registry, model: TrainedModel) -> None:
         registry.set_alias(model.model, CHALLENGER, model.version)
 
 
+def _recalibrates(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run was asked to recalibrate the champion, by its tag."""
+    asked = context.run.tags.get(ADVICE_TAG, REFIT)
+    if asked not in (REFIT, RECALIBRATE):
+        raise EvidenceError(f"the run's tag {ADVICE_TAG} is {asked!r}: nothing is trained on that")
+    return asked == RECALIBRATE
+
+
+def _recalibration(
+    spec: ModelSpec, registry: Registry, seen: dict, unseen: dict, code_version: str
+) -> TrainingData:
+    champion = registry.at(spec.name, CHAMPION)
+    if champion is None:
+        raise EvidenceError(f"{spec.name} has no champion that could be recalibrated")
+    with TemporaryDirectory(prefix="mlops-base-") as name:
+        base = read_base(registry, champion, Path(name))
+    return recalibration_data(spec, base, seen, unseen, code_version)
+
+
 def _require_windows(spec: ModelSpec, seen: dict) -> None:
     if spec.cadence == "none":
         return
@@ -139,7 +164,7 @@ def _train(
         "mlflow.source.git.commit": git_commit(base),
     }
     with mlflow.training_run(context, spec.name, window.key, tags) as run:
-        estimator = training.fit(spec, data.seen)
+        estimator = fitted(spec, data)
         return record(platform.registry, spec, window, data, estimator, run, context.run.run_id)
 
 
@@ -200,7 +225,7 @@ def _reproducible(
         words = f"not tried: the fit took {took:.0f} s; run `mlops-assets reproduce {spec.name}@"
         words += f"{version.number}`"
     elif words is None:
-        words = refit(spec, data.seen, folder) or SAME
+        words = refit(spec, data, folder) or SAME
         registry.set_tag(version.model, version.number, REPRODUCED_TAG, words)
     return [
         dg.AssetCheckResult(

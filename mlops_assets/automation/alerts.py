@@ -1,10 +1,13 @@
-"""Alerts about runs: a contract broke, a gate refused, a process died."""
+"""Alerts about runs, and the sensor that delivers whatever could not be delivered at once."""
 
 import dagster as dg
 
+from mlops_assets.assets.evaluation_report import GATE
 from mlops_assets.assets.keys import ALERTS_TAG, MODEL_TAG
 from mlops_assets.lifecycle.alerts import Alert
 from mlops_assets.resources import Notifier, Platform
+
+DELIVERY_SECONDS = 15
 
 
 def failure_sensor() -> dg.SensorDefinition:
@@ -22,18 +25,60 @@ def failure_sensor() -> dg.SensorDefinition:
     ):
         run = context.dagster_run
         model = run.tags.get(MODEL_TAG, run.job_name)
+        refusal = gate_refusal(context.instance, run.run_id)
         notifier.send(
             Alert(
                 model=model,
-                kind="failure",
-                message=f"{run.job_name} failed: {_first_error(context)}",
+                kind="failure" if refusal is None else "rejected",
+                message=f"{run.job_name} failed: {refusal or _first_error(context)}",
                 link=f"{platform.settings.dagster_url}/runs/{run.run_id}",
+                # Seen again after a crash it is the same; the next run that fails is another.
+                subject=run.run_id,
+                once=True,
             ),
             run.tags.get(ALERTS_TAG, "console").split(","),
             context.log,
         )
 
     return alert_on_failure
+
+
+def gate_refusal(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """Why the gate refused what a run trained; None where it did not."""
+    records = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ).records
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        if event is None:
+            continue
+        evaluation = event.asset_check_evaluation_data
+        if evaluation.check_name == GATE and not evaluation.passed:
+            return f"the gate refused: {evaluation.description or 'it gave no reason'}"
+    return None
+
+
+def delivery_sensor() -> dg.SensorDefinition:
+    """``deliver_alerts``: one for all models and channels."""
+
+    @dg.sensor(
+        name="deliver_alerts",
+        minimum_interval_seconds=DELIVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Delivers the alerts that could not be delivered when they were raised, less "
+        "and less often while a channel is down; what a channel's max_per_hour held back leaves "
+        "as one digest. `mlops-assets alerts` lists them.",
+    )
+    def deliver_alerts(context: dg.SensorEvaluationContext, platform: Platform):
+        from mlops_assets.lifecycle.alerts.delivery import deliver_all
+
+        rounds = deliver_all(platform.outbox, platform.settings.alerts)
+        for each in rounds:
+            if each.error:
+                context.log.error(f"alerts not delivered: {each}")
+        return dg.SkipReason("; ".join(map(str, rounds)) or "no alert waits")
+
+    return deliver_alerts
 
 
 def _first_error(context: dg.RunFailureSensorContext) -> str:

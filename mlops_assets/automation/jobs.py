@@ -19,13 +19,18 @@ STAGES = {
         keys.DEPLOYMENT,
     ),
     # Apart from the lifecycle: a drift report made by a retrain would ask for the next one.
-    MONITORING: (keys.LIVE_PREDICTIONS, keys.DRIFT_REPORT, keys.PERFORMANCE_REPORT),
+    MONITORING: (
+        keys.LIVE_PREDICTIONS,
+        keys.DRIFT_REPORT,
+        keys.PERFORMANCE_REPORT,
+        keys.ADVICE,
+    ),
 }
 
 WORDS = {
     DATA: "Read raw data, check it, build features. Takes a range of windows in one run.",
     LIFECYCLE: "Data, training, judgement, and promotion of what the gate accepts.",
-    MONITORING: "Collect a window's live predictions, report on drift and performance.",
+    MONITORING: "Collect a window's live predictions, report on drift and performance, advise.",
 }
 
 

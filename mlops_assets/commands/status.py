@@ -1,4 +1,4 @@
-"""``mlops-assets status``: every model's champion, last verdict, last drift, next retrain."""
+"""``mlops-assets status``: every model's champion, last verdict, drift, advice, next retrain."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,6 +6,17 @@ from typing import Any
 
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
+
+COLUMNS = (
+    "model",
+    "champion",
+    "since",
+    "why",
+    "last verdict",
+    "last drift",
+    "last advice",
+    "retrain",
+)
 
 
 def add_to(commands) -> None:
@@ -20,7 +31,7 @@ def run(options) -> int:
     from rich.table import Table
 
     table = Table(title="models", show_lines=True)
-    for column in ("model", "champion", "since", "why", "last verdict", "last drift", "retrain"):
+    for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for row in rows(options.defs):
         table.add_row(*row)
@@ -63,6 +74,7 @@ def _row(name: str, spec: ModelSpec | None, state: Any, stored: Any) -> list[str
         f"{change.action}: {change.why}" if change else "",
         _last(spec, stored, "evaluation_report", lambda r: r.verdict.verdict),
         _last(spec, stored, "drift_report", lambda r: r.verdict),
+        _last(spec, stored, "advice", _advised),
         "never: retired" if state.retired else _next_retrain(spec),
     ]
 
@@ -90,6 +102,11 @@ def _last(spec: ModelSpec | None, stored: Any, asset: str, tell) -> str:
         return "none yet"
     window, report = found
     return tell(report) if window == "all" else f"{tell(report)} ({window})"
+
+
+def _advised(advice: Any) -> str:
+    words = advice.action.replace("_", " ")
+    return f"{words}; a person must look" if advice.needs_person else words
 
 
 def _next_retrain(spec: ModelSpec | None) -> str:

@@ -39,6 +39,7 @@ def code_versions(spec: ModelSpec) -> dict[str, str]:
         ],
         keys.DRIFT_REPORT: [spec.monitoring],
         keys.PERFORMANCE_REPORT: [spec.monitoring, spec.decay_metric],
+        keys.ADVICE: [spec.monitoring, spec.task, spec.columns],
     }
     return {asset: digest_of(__version__, *part)[:12] for asset, part in parts.items()}
 

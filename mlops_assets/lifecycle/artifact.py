@@ -21,6 +21,7 @@ from mlops_assets.lifecycle.partials import check_partials
 from mlops_assets.lifecycle.reachable import reachable
 from mlops_assets.lifecycle.svm_bounds import check_vectors
 from mlops_assets.lifecycle.tree_bounds import check_trees
+from mlops_assets.lifecycle.trusted_types import TRUSTED_TYPES as TRUSTED_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,39 +44,6 @@ UNREADABLE = (
     TypeError,
     ValueError,
     zlib.error,
-)
-
-TRUSTED_TYPES = (
-    "mlops_assets.defs.motor_claims.estimator.RebalancedBoosting",
-    "mlops_assets.defs.pricing.estimator.DemandModel",
-    "mlops_assets.defs.recommendations.estimator.Ease",
-    "mlops_assets.defs.recommendations.estimator.Popularity",
-    # Of HistGradientBoosting with categories; `check_partials` sees that it is nothing else.
-    "functools.partial",
-    "numpy.dtype",
-    "sklearn._loss.loss.HalfTweedieLoss",
-    "sklearn._loss.loss.HalfTweedieLossIdentity",
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-    "sklearn.ensemble._hist_gradient_boosting.common.X_BINNED_DTYPE",
-    "sklearn._loss.link.HalfLogitLink",
-    "sklearn._loss.link.IdentityLink",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.link.LogLink",
-    "sklearn._loss.link.MultinomialLogit",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfGammaLoss",
-    "sklearn._loss.loss.HalfMultinomialLoss",
-    "sklearn._loss.loss.HalfPoissonLoss",
-    "sklearn._loss.loss.HalfSquaredError",
-    "sklearn._loss._loss.CyHalfBinomialLoss",
-    "sklearn._loss._loss.CyHalfGammaLoss",
-    "sklearn._loss._loss.CyHalfMultinomialLoss",
-    "sklearn._loss._loss.CyHalfPoissonLoss",
-    "sklearn._loss._loss.CyHalfSquaredError",
-    "sklearn.utils.validation.check_array",
 )
 
 

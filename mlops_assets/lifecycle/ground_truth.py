@@ -3,7 +3,7 @@
 A label is never changed. A later one for the same prediction takes its place, and both are kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -125,21 +125,49 @@ class FeedbackLog:
                 places.add((record.unit, rows.microseconds(record.at)))
         return Feedback(self._newest(model, ids, _id), self._newest(model, places, place_of))
 
+    def first_came(
+        self, model: str, predictions: Sequence[tuple[str, Place | None]]
+    ) -> list[datetime | None]:
+        """When the first label of each prediction came, however it names it; None: none has.
+
+        Parameters
+        ----------
+        predictions : sequence of (prediction id, place or None)
+
+        Raises
+        ------
+        EvidenceError
+            For a damaged line, naming file and line.
+        """
+        first: dict[Any, datetime] = {}
+        ids: set[Any] = {each for each, _ in predictions}
+        places: set[Any] = {at for _, at in predictions if at}
+        for keys, name in ((ids, _id), (places, place_of)):
+            for key, label in self._labels(model, keys, name):
+                first[key] = min(first.get(key, label.logged_at), label.logged_at)
+        came = [(first.get(each), first.get(at)) for each, at in predictions]
+        return [min((each for each in both if each), default=None) for both in came]
+
     def _newest(self, model: str, wanted: set, name) -> dict[Any, Value | None]:
+        newest: dict[Any, tuple[datetime, Value | None]] = {}
+        for key, label in self._labels(model, wanted, name):
+            newest[key] = _later(newest.get(key), label)
+        return {key: value for key, (_, value) in newest.items()}
+
+    def _labels(self, model: str, wanted: set, name) -> Iterator[tuple[Any, Label]]:
+        """The labels of what is wanted, in no order; of the database, those around it are read."""
         if not wanted:
-            return {}
+            return
         if name is _id:
             ids = [rows.indexed(each) for each in wanted]  # escapes sort otherwise than letters
             condition = rows.Condition("prediction_id", min(ids), max(ids), closed=True)
         else:
             times = [at for _, at in wanted]
             condition = rows.Condition("at", min(times), max(times), closed=True)
-        newest: dict[Any, tuple[datetime, Value | None]] = {}
         with closing(self._merged.read(reading.Query(model, condition), reading.Torn())) as found:
             for label in found:
                 if name(label) in wanted:
-                    newest[name(label)] = _later(newest.get(name(label)), label)
-        return {key: value for key, (_, value) in newest.items()}
+                    yield name(label), label
 
     def close(self) -> None:
         """Sync and close the segments."""

@@ -17,7 +17,7 @@ from mlops_assets.lifecycle import reference, training
 from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.evaluation import Candidate
-from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
+from mlops_assets.lifecycle.fingerprint import environment, environment_digest
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.reports import TrainedModel
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -77,7 +77,7 @@ def record(
         "trained_until": _iso(spec.grid.window(data.windows[-1]).end),
         "rows": len(data.seen),
         "features": spec.task_type.features(data.seen, spec.columns),
-        "params": training.recorded_params(spec),
+        "params": data.params or training.recorded_params(spec),
         "metrics": {"training_rows": len(data.seen), "fit_seconds": time.time() - started},
         "dagster_run_id": dagster_run_id,
         "created_at": _iso(datetime.now(UTC)),
@@ -157,6 +157,7 @@ def read_hold_out(registry: Registry, version: Version) -> Answered | None:
         truth=rows["truth"].to_numpy(),
         answers=[json.loads(answer) for answer in rows["answer"]],
         weights=rows["weight"].to_numpy(dtype=np.float64),
+        units=rows["unit"].to_numpy(dtype=str) if "unit" in rows else None,
     )
 
 
@@ -214,7 +215,7 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
     """Log what the gate and the monitors will ask about; SHA-256 of each file, to be signed."""
     import numpy as np
 
-    np.save(folder / ROWS_FILE, row_hashes(data.seen))
+    np.save(folder / ROWS_FILE, data.row_hashes)
     sample = reference.sample(spec, estimator, data.unseen)
     sample.to_parquet(folder / REFERENCE_FILE)
     profile = reference.profile(spec, estimator, data, sample)
@@ -234,13 +235,14 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
 def _hold_out_frame(answered: Answered) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "truth": answered.truth,
-            "answer": [json.dumps(answer) for answer in answered.answers],
-            "weight": answered.weights,
-        }
-    )
+    columns = {
+        "truth": answered.truth,
+        "answer": [json.dumps(answer) for answer in answered.answers],
+        "weight": answered.weights,
+    }
+    if answered.units is not None:
+        columns["unit"] = answered.units
+    return pd.DataFrame(columns)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mlops_assets.lifecycle.advice.report import Advice as Advice
+from mlops_assets.lifecycle.decay.report import LabelMaturity as LabelMaturity
 from mlops_assets.lifecycle.decay.report import PerformanceReport as PerformanceReport
 from mlops_assets.lifecycle.drift.report import ColumnDrift as ColumnDrift
 from mlops_assets.lifecycle.drift.report import DriftReport as DriftReport

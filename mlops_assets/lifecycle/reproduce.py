@@ -10,8 +10,15 @@ from mlops_assets.lifecycle import training
 from mlops_assets.lifecycle.artifact import MODEL_FILE, load_estimator
 from mlops_assets.lifecycle.contents import contents, skops_digest
 from mlops_assets.lifecycle.errors import ArtifactError, EvidenceError
-from mlops_assets.lifecycle.fingerprint import environment, environment_digest, row_hashes
+from mlops_assets.lifecycle.evaluation import Candidate
+from mlops_assets.lifecycle.fingerprint import environment, environment_digest
 from mlops_assets.lifecycle.metrics import METRICS
+from mlops_assets.lifecycle.recalibration import (
+    base_number,
+    fitted,
+    read_base,
+    recalibration_data,
+)
 from mlops_assets.lifecycle.recording import (
     ROWS_FILE,
     read_environment,
@@ -98,8 +105,11 @@ def reproduce(
     """
     try:
         record = read_record(registry, version)
-        data = _data(spec, record, load, code_version)
         with TemporaryDirectory(prefix="mlops-reproduce-") as name:
+            base = None
+            if base_number(record.params) is not None:
+                base = read_base(registry, version, Path(name))
+            data = _data(spec, record, load, code_version, base)
             return _compared(spec, registry, version, record, data, commit, Path(name))
     except (ArtifactError, EvidenceError) as error:
         return Reproduction(
@@ -107,12 +117,12 @@ def reproduce(
         )
 
 
-def refit(spec: "ModelSpec", seen: "pd.DataFrame", folder: Path) -> str | None:
+def refit(spec: "ModelSpec", data: TrainingData, folder: Path) -> str | None:
     """Fit once more on a version's training rows: why the model is another one, or None.
 
     Parameters
     ----------
-    seen : DataFrame
+    data : TrainingData
     folder : Path
         With the version's verified files.
     """
@@ -120,7 +130,7 @@ def refit(spec: "ModelSpec", seen: "pd.DataFrame", folder: Path) -> str | None:
 
     with TemporaryDirectory(prefix="mlops-refit-") as name:
         file = Path(name) / MODEL_FILE
-        skops.io.dump(training.fit(spec, seen), file)
+        skops.io.dump(fitted(spec, data), file)
         then, now = skops_digest(folder / MODEL_FILE), skops_digest(file)
     if then == now:
         return None
@@ -135,6 +145,7 @@ def _data(
     record: TrainedModel,
     load: "Callable[[str], pd.DataFrame]",
     code_version: str,
+    base: Candidate | None,
 ) -> TrainingData:
     if spec.cadence == "none":
         seen, unseen = training.split(spec, {record.window: load(record.window)})
@@ -142,6 +153,8 @@ def _data(
         held = spec.grid.back_from(record.window, spec.hold_out_windows)
         seen = {window: load(window) for window in record.training_windows}
         unseen = {window.key: load(window.key) for window in held}
+    if base is not None:
+        return recalibration_data(spec, base, seen, unseen, code_version)
     return TrainingData.of(spec, seen, unseen, code_version)
 
 
@@ -156,7 +169,7 @@ def _compared(
 ) -> Reproduction:
     started = time.monotonic()
     with as_then(record.threads):
-        estimator = training.fit(spec, data.seen)
+        estimator = fitted(spec, data)
     seconds = time.monotonic() - started
     write_model(registry, spec, data, estimator, folder / "now")
     taken = registry.files.take(version, folder)
@@ -221,7 +234,7 @@ def _changed(
         found.append(f"code version: {record.code_version} then, {data.code_version} now")
     if commit != record.git_commit:
         found.append(f"git commit: {record.git_commit} then, {commit} now")
-    params = training.recorded_params(spec)
+    params = data.params or training.recorded_params(spec)
     found += [
         f"parameter {name}: {record.params.get(name)} then, {params.get(name)} now"
         for name in sorted(params.keys() | record.params.keys())
@@ -240,7 +253,7 @@ def _data_changed(
     import numpy as np
 
     rows = np.load(io.BytesIO(registry.files.artifact(version, ROWS_FILE)), allow_pickle=False)
-    now = row_hashes(data.seen)
+    now = data.row_hashes
     known = record.window_versions
     windows = [w for w, digest in data.versions.items() if known.get(w, digest) != digest]
     where = f" (windows {', '.join(windows)})" if windows else ""

@@ -86,6 +86,15 @@ class DecayPolicy(Declaration):
 
     drop: float = Field(gt=0, description="Loss against the hold-out, in the metric's units.")
     metric: str | None = Field(None, description="Default: the gate's.")
+    false_alarms: float = Field(
+        0.01, gt=0, lt=0.5, description="Of a report, where live is worse by just the drop."
+    )
+    coverage: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of answers that get a label; default: as in the windows before.",
+    )
 
 
 class Monitoring(Declaration):
@@ -93,6 +102,9 @@ class Monitoring(Declaration):
 
     drift: DriftPolicy = DriftPolicy()
     decay: DecayPolicy | None = None
+    late_after: Duration = Field(
+        DAY, description="A report that is missing for longer than this is an alert."
+    )
 
 
 def _allow_the_key_on(schema: dict[str, Any]) -> None:
@@ -109,6 +121,9 @@ class RetrainPolicy(Declaration):
     on: tuple[Literal["drift", "decay"], ...] = ("drift", "decay")
     cooldown: Duration = DAY
     max_per_week: PositiveInt = 3
+    give_up_after: PositiveInt = Field(
+        2, description="Retrains in a row that the gate refused; then a person is asked."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -183,6 +198,11 @@ class ModelSpec(Declaration):
         """The metric that is watched for decay."""
         decay = self.monitoring.decay
         return (decay.metric if decay else None) or self.gate.metric
+
+    @property
+    def decay_false_alarms(self) -> float:
+        """The level of the tests against the hold-out, for each report."""
+        return (self.monitoring.decay or DecayPolicy(drop=1)).false_alarms
 
     @property
     def label_column(self) -> str:

@@ -2,18 +2,25 @@
 
 import difflib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
-from mlops_assets.lifecycle.fingerprint import digest_of, environment_digest, frame_digest
+from mlops_assets.lifecycle.fingerprint import (
+    digest_of,
+    environment_digest,
+    frame_digest,
+    row_hashes,
+)
 from mlops_assets.lifecycle.import_paths import load_object
 from mlops_assets.lifecycle.tasks import Answered
 from mlops_assets.lifecycle.tasks.base import places
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+    from mlops_assets.lifecycle.evaluation import Candidate
     from mlops_assets.lifecycle.spec import Buildable, ModelSpec
 
 EXAMPLE_ROWS = 5
@@ -104,6 +111,10 @@ class TrainingData:
         The data version of each training window.
     by_window : dict of str to DataFrame
         The rows of each window, the hold-out's too; empty where there are no windows.
+    base : Candidate or None
+        The version that is recalibrated on these rows; None where the estimator is fitted.
+    params : dict or None
+        What is recorded in the place of the declared parameters.
     """
 
     windows: list[str]
@@ -114,6 +125,8 @@ class TrainingData:
     code_version: str
     versions: dict[str, str]
     by_window: "dict[str, pd.DataFrame]"
+    base: "Candidate | None" = None
+    params: dict[str, str] | None = None
 
     @classmethod
     def of(cls, spec: "ModelSpec", seen: dict, unseen: dict, code_version: str) -> "TrainingData":
@@ -130,6 +143,20 @@ class TrainingData:
             versions=versions,
             by_window={} if spec.cadence == "none" else {**seen, **unseen},
         )
+
+    def recalibrating(
+        self, base: "Candidate", fingerprint: str, params: dict[str, str]
+    ) -> "TrainingData":
+        """The same rows, to recalibrate a version on."""
+        return replace(self, base=base, fingerprint=fingerprint, params=params)
+
+    @property
+    def row_hashes(self) -> "np.ndarray":
+        """Hashes of all rows that the model knows, shape (n_rows,): the base's are among them."""
+        import numpy as np
+
+        own = row_hashes(self.seen)
+        return own if self.base is None else np.concatenate([self.base.training_rows, own])
 
 
 def recorded_params(spec: "ModelSpec") -> dict[str, str]:
@@ -181,14 +208,12 @@ def split(
 
 
 def _held_out(spec: "ModelSpec", frame: "pd.DataFrame"):
-    from mlops_assets.lifecycle.fingerprint import row_hashes
-
     columns = [spec.columns.unit] if spec.columns.unit else list(frame.columns)
     return row_hashes(frame[columns]) % 10_000 < spec.training.hold_out * 10_000
 
 
 def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> Answered | None:
-    """What a version answers on the hold-out, for the page that compares live answers with it.
+    """What a version answers on the hold-out, which its live answers are compared with.
 
     Returns
     -------
@@ -201,4 +226,5 @@ def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> A
     if task.check_truth(cases.truth[rows]):
         return None
     asked = cases.asked.iloc[rows] if task.tabular else cases.asked[rows]
-    return Answered(cases.truth[rows], task.answers(estimator, asked), cases.weights[rows])
+    units = cases.units[rows].astype(str) if spec.columns.unit else None
+    return Answered(cases.truth[rows], task.answers(estimator, asked), cases.weights[rows], units)

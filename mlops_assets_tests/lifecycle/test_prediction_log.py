@@ -223,13 +223,22 @@ def test_segment_is_closed_when_it_is_full_or_its_log_is_closed(tmp_path):
     assert all(map(is_closed, segments(log)))
 
 
+def append_before_and_after_a_fork(folder):
+    log = PredictionLog(folder)
+    log.append([record()])
+    if (child := os.fork()) == 0:
+        log.append([record()])
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    log.append([record()])
+
+
 def test_process_that_was_forked_writes_a_segment_of_its_own(log):
-    log.append([record()])
-    child = get_context("fork").Process(target=log.append, args=([record()],))
-    child.start()
-    child.join()
-    assert child.exitcode == 0
-    log.append([record()])
+    # From a process without the threads of other tests.
+    clean = get_context("spawn").Process(target=append_before_and_after_a_fork, args=(log.folder,))
+    clean.start()
+    clean.join()
+    assert clean.exitcode == 0
     counts = [file.read_bytes().count(b"\n") for file in segments(log)]
     assert sorted(counts) == [1, 2]
     assert len(log.read("fraud").records) == 3

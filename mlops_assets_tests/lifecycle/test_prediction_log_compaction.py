@@ -239,24 +239,35 @@ def test_empty_segment_goes_too(log, store):
 # --- at any moment ----------------------------------------------------------------------------
 
 
-def compact_slowly(folder, url):
+def processes_from_a_clean_one():
+    """Never a fork of this one: it may copy a lock that a thread of another test holds."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def compact_slowly(folder, url, begun):
     """A process's work: many small transactions, then deletions."""
     store = LogStore(url)
+    begun.set()
     compact(PredictionLog(folder), store, now=later(), batch=3)
 
 
 def test_kill_9_at_any_moment_neither_loses_nor_doubles(tmp_path, url, log):
     LogStore(url).close()
     small = PredictionLog(tmp_path, segment_bytes=10_000, database=url)
+    clean = processes_from_a_clean_one()
     written, cut_short = [], 0
     for _ in range(12):
         for _ in range(40):
             some = [record(NOON + timedelta(seconds=len(written))) for _ in range(3)]
             small.append(some)
             written += some
-        process = get_context("fork").Process(target=compact_slowly, args=(tmp_path, url))
+        begun = clean.Event()
+        process = clean.Process(target=compact_slowly, args=(tmp_path, url, begun))
         process.start()
-        time.sleep(random.uniform(0.005, 0.15))
+        assert begun.wait(60)
+        time.sleep(random.uniform(0, 0.1))
         process.kill()
         process.join()
         cut_short += process.exitcode == -signal.SIGKILL
@@ -337,7 +348,8 @@ def test_every_earlier_schema_is_brought_up_to_date_with_its_rows(tmp_path, url)
 
 
 def test_many_processes_open_an_empty_database_at_once(url):
-    processes = [get_context("fork").Process(target=LogStore, args=(url,)) for _ in range(4)]
+    clean = processes_from_a_clean_one()
+    processes = [clean.Process(target=LogStore, args=(url,)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:

@@ -235,9 +235,10 @@ def _first_use(settings: Settings, start, told) -> None:
 
 
 def test_processes_that_sign_first_at_the_same_time_have_one_key(settings):
-    fork = multiprocessing.get_context("fork")
-    start, told = fork.Barrier(4), fork.Queue()
-    processes = [fork.Process(target=_first_use, args=(settings, start, told)) for _ in range(4)]
+    clean = multiprocessing.get_context("forkserver")
+    clean.set_forkserver_preload([__name__])
+    start, told = clean.Barrier(4), clean.Queue()
+    processes = [clean.Process(target=_first_use, args=(settings, start, told)) for _ in range(4)]
     for process in processes:
         process.start()
     keys = {told.get(timeout=60) for _ in processes}

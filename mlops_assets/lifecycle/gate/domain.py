@@ -11,7 +11,8 @@ from mlops_assets.lifecycle.metrics import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.lifecycle.gate.evidence import Evidence, Live
+    from mlops_assets.lifecycle.gate.evidence import Live
+    from mlops_assets.lifecycle.spec import ModelSpec
 
 MOST_ROWS, FOLDS, REPEATS = 5_000, 5, 3
 
@@ -33,16 +34,26 @@ class ToldApart:
     features: list[Importance]
 
 
-def tell_apart(evidence: "Evidence", live: "Live") -> ToldApart:
+def tell_apart(
+    spec: "ModelSpec", hold_out: "pd.DataFrame", live: "Live", alpha: float
+) -> ToldApart:
     """Train a classifier to tell the hold-out from live rows, on the features of the model.
 
     At most 5,000 rows a side. Rows of one unit are in one fold, and are drawn together for the
     interval.
 
+    Parameters
+    ----------
+    spec : ModelSpec
+    hold_out : DataFrame of shape (n_rows, n_columns)
+    live : Live
+    alpha : float
+        Of each one-sided bound.
+
     Raises
     ------
     EvidenceError
-        When the live rows have none of the features.
+        When the live rows have none of the features, or a side has fewer units than folds.
     """
     import numpy as np
     import pandas as pd
@@ -50,19 +61,24 @@ def tell_apart(evidence: "Evidence", live: "Live") -> ToldApart:
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import StratifiedGroupKFold
 
-    spec = evidence.spec
-    features = spec.task_type.features(evidence.rows, spec.columns)
+    features = spec.task_type.features(hold_out, spec.columns)
     if not spec.task_type.tabular:
         features = [c for c in (spec.columns.unit,) if c is not None]
     common = [c for c in features if c in live.rows.columns]
     if not common:
         raise EvidenceError(f"{spec.name}: the live rows of {live.window} have none of {features}")
-    held, seen = (_sample(rows) for rows in (evidence.rows, live.rows))
+    held, seen = (_sample(rows) for rows in (hold_out, live.rows))
     asked = _coded(pd.concat([held[common], seen[common]], ignore_index=True))
     is_live = np.repeat([0, 1], [len(held), len(seen)])
     units = np.concatenate([_units(held, spec.columns.unit), _units(seen, "unit", "live ")])
     if spec.columns.unit is None:
         units = np.arange(len(asked)).astype(str)
+    fewest = min(len(np.unique(units[is_live == side])) for side in (0, 1))
+    if fewest < FOLDS:
+        raise EvidenceError(
+            f"{spec.name}: {fewest} units on a side tell nothing: {FOLDS} are needed to tell the "
+            f"hold-out from the live rows of {live.window}"
+        )
     score = np.zeros(len(asked))
     drops = []
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
@@ -80,7 +96,7 @@ def tell_apart(evidence: "Evidence", live: "Live") -> ToldApart:
         )
         drops.append(shuffled.importances_mean)
     metric = METRICS["roc_auc"]
-    auc = default_test(metric).level(metric, is_live, score, units, evidence.alpha)
+    auc = default_test(metric).level(metric, is_live, score, units, alpha)
     means = np.mean(drops, axis=0)
     ranked = sorted(zip(common, means, strict=True), key=lambda pair: -pair[1])
     return ToldApart(auc, len(seen), [Importance(n, float(v)) for n, v in ranked if v > 0])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.gate.base import Paired, numbered
@@ -28,37 +28,21 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Everything that a rule may look at.
+class Scored:
+    """Rows with what was true of them: what a KPI may look at.
 
     Parameters
     ----------
-    rows, training : DataFrame
-        The hold-out, and what the challenger was trained on.
-    scores, champion_scores : ndarray of shape (n_cases,) or (n_cases, n_outputs)
-        The champion's are None for a first model.
-    alpha : float
-        Of one-sided bounds, at this look.
-    look : int
-        How often this hold-out was asked, this time included.
-    live : Live or None
-        None where nothing was asked of the model yet.
+    spec : ModelSpec
+    rows : DataFrame of shape (n_rows, n_columns)
+    cases : Cases
     """
 
     spec: "ModelSpec"
     rows: "pd.DataFrame"
-    training: "pd.DataFrame"
     cases: "Cases"
-    challenger: "Candidate"
-    champion: "Candidate | None"
-    scores: "np.ndarray"
-    champion_scores: "np.ndarray | None"
-    estimates: "list[MetricEstimate]"
-    comparison: "Comparison | None"
-    baseline: "Comparison | None"
-    alpha: float
-    look: int = 1
-    live: Live | None = None
+
+    what: ClassVar[str] = "labelled answers"
 
     @cached_property
     def _numbered(self) -> "tuple[np.ndarray, int]":
@@ -75,7 +59,7 @@ class Evidence:
         return self._numbered[1]
 
     def numbers(self, column: str) -> "np.ndarray":
-        """A column of the hold-out as finite numbers, shape (n_rows,).
+        """A column of the rows as finite numbers, shape (n_rows,).
 
         Raises
         ------
@@ -92,10 +76,51 @@ class Evidence:
         if len(bad):
             found = self.rows[column].iloc[int(bad[0])]
             raise EvidenceError(
-                f"{self.spec.name}: {column} is {found} in row {bad[0]} of the hold-out "
+                f"{self.spec.name}: {column} is {found} in row {bad[0]} of the {self.what} "
                 f"({len(bad)} such rows) where a number is needed"
             )
         return values
+
+    def _column(self, column: str) -> "pd.Series":
+        if column not in self.rows.columns:
+            raise EvidenceError(
+                f"{self.spec.name}: the gate asks for the column {column!r}; the columns of "
+                f"the {self.what} are {', '.join(map(str, self.rows.columns))}"
+            )
+        return self.rows[column]
+
+
+@dataclass(frozen=True)
+class Evidence(Scored):
+    """Everything that a rule may look at.
+
+    Parameters
+    ----------
+    rows, training : DataFrame
+        The hold-out, and what the challenger was trained on.
+    scores, champion_scores : ndarray of shape (n_cases,) or (n_cases, n_outputs)
+        The champion's are None for a first model.
+    alpha : float
+        Of one-sided bounds, at this look.
+    look : int
+        How often this hold-out was asked, this time included.
+    live : Live or None
+        None where nothing was asked of the model yet.
+    """
+
+    training: "pd.DataFrame"
+    challenger: "Candidate"
+    champion: "Candidate | None"
+    scores: "np.ndarray"
+    champion_scores: "np.ndarray | None"
+    estimates: "list[MetricEstimate]"
+    comparison: "Comparison | None"
+    baseline: "Comparison | None"
+    alpha: float
+    look: int = 1
+    live: Live | None = None
+
+    what: ClassVar[str] = "hold-out"
 
     def groups(self, column: str) -> "np.ndarray":
         """The value of a column for each case, as text, shape (n_cases,).
@@ -132,11 +157,3 @@ class Evidence:
             cases.units[chosen],
             cases.weights[chosen],
         )
-
-    def _column(self, column: str) -> "pd.Series":
-        if column not in self.rows.columns:
-            raise EvidenceError(
-                f"{self.spec.name}: the gate asks for the column {column!r}; the hold-out has "
-                f"{', '.join(map(str, self.rows.columns))}"
-            )
-        return self.rows[column]

@@ -39,15 +39,16 @@ class PairedT(LevelTest):
     def gain(self, metric, paired, alpha):
         challenger = metric.rows(paired.truth, paired.challenger)
         rival = metric.rows(paired.truth, paired.rival)
-        return self._mean(metric.sign * (challenger - rival), paired.weights, paired.units, alpha)
+        return self.mean(metric.sign * (challenger - rival), paired.weights, paired.units, alpha)
 
     def level(self, metric, truth, predicted, units, alpha, weights=None):
         import numpy as np
 
         rows = metric.rows(truth, predicted)
-        return self._mean(rows, np.ones(len(rows)) if weights is None else weights, units, alpha)
+        return self.mean(rows, np.ones(len(rows)) if weights is None else weights, units, alpha)
 
-    def _mean(self, rows, weights, units, alpha) -> Interval:
+    def mean(self, rows, weights, units, alpha) -> Interval:
+        """A weighted mean over rows with one-sided bounds at level ``1 - alpha`` each."""
         import numpy as np
 
         cluster, count = numbered(units)

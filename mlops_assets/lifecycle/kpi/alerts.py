@@ -13,7 +13,7 @@ from mlops_assets.lifecycle.kpi.base import GreaterIsBetter, Kpi, LessIsBetter
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops_assets.lifecycle.gate.evidence import Evidence
+    from mlops_assets.lifecycle.gate.evidence import Scored
     from mlops_assets.lifecycle.metrics.base import Resampled
 
 
@@ -61,7 +61,7 @@ class FalsePositivesPerTruePositive(LessIsBetter, _AtBudget):
 
 
 def alerted(
-    evidence: "Evidence", scores: "np.ndarray", budget: int, parts: "np.ndarray"
+    evidence: "Scored", scores: "np.ndarray", budget: int, parts: "np.ndarray"
 ) -> "Resampled":
     """Sums of parts over the ``budget`` highest scores of each day.
 

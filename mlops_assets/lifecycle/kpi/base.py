@@ -11,7 +11,7 @@ from mlops_assets.lifecycle.gate.band import Band, Decide
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops_assets.lifecycle.gate.evidence import Evidence
+    from mlops_assets.lifecycle.gate.evidence import Scored
     from mlops_assets.lifecycle.metrics.base import Resampled
 
 
@@ -35,7 +35,7 @@ class Kpi(Declaration):
         """What the ratio to the champion's, or the figure itself, must be."""
 
     @abstractmethod
-    def resampled(self, evidence: "Evidence", scores: "np.ndarray") -> "Resampled":
+    def resampled(self, evidence: "Scored", scores: "np.ndarray") -> "Resampled":
         """The figure as a function of how often each unit was drawn.
 
         Raises
@@ -44,7 +44,7 @@ class Kpi(Declaration):
             When a column that it needs is not there or holds what is no number.
         """
 
-    def cells(self, evidence: "Evidence") -> int:
+    def cells(self, evidence: "Scored") -> int:
         """Numbers that one draw needs at a time."""
         return evidence.count
 

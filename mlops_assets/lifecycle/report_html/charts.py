@@ -60,7 +60,7 @@ def intervals(
     """A chart of ``(label, kind, value, low, high)``; an infinite bound is drawn to the edge."""
     ends = [v for _, _, *values in rows for v in values if math.isfinite(v)]
     ends += [value for value, _ in lines]
-    axis = _Axis.over(ends, LABELS, WIDTH - NUMBERS)
+    axis = Axis.over(ends, LABELS, WIDTH - NUMBERS)
     whiskers = [
         Whisker(
             label=label,
@@ -125,11 +125,11 @@ def curves(found: Dependence, answers: list[float]) -> Curves:
     left, right, top, bottom = MARGIN[0], width - MARGIN[1], MARGIN[2], height - MARGIN[3]
     shown = list(zip(found.outputs, found.means, strict=True))[:LINES]
     numeric = found.kind == "numeric"
-    up = _Axis.over(answers, bottom, top, most=4)
+    up = Axis.over(answers, bottom, top, most=4)
     bars, points, across = [], [], []
     if numeric:
         values = [float(v) for v in found.at]
-        axis = _Axis.over(values, left, right, most=5)
+        axis = Axis.over(values, left, right, most=5)
         across = axis.ticks
         for output, means in shown:
             places = zip(values, means, strict=True)
@@ -158,7 +158,7 @@ def curves(found: Dependence, answers: list[float]) -> Curves:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """A linear scale from values to places."""
 
     low: float
@@ -168,7 +168,8 @@ class _Axis:
     ticks: list[Tick]
 
     @classmethod
-    def over(cls, values: list[float], start: float, end: float, most: int = 6) -> "_Axis":
+    def over(cls, values: list[float], start: float, end: float, most: int = 6) -> "Axis":
+        """An axis that reaches all values, with a little room beyond."""
         from matplotlib.ticker import MaxNLocator
 
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
@@ -179,6 +180,7 @@ class _Axis:
         return cls(low, high, start, end, [Tick(bare.place(m), f"{m:.4g}") for m in marks])
 
     def place(self, value: float) -> float:
+        """Where a value lies; what lies beyond the axis is at its end."""
         if math.isnan(value):
             return self.start
         within = min(max(value, self.low), self.high)

@@ -48,16 +48,31 @@ class Answered:
     answers : list of dict, of length n_rows
     weights : ndarray of shape (n_rows,)
         What a row counts for; ones where no weight is declared.
+    units : ndarray of shape (n_rows,) or None
+        The unit of each row: rows of one unit are not independent. None: each is its own.
     """
 
     truth: "np.ndarray"
     answers: list[dict[str, Any]]
     weights: "np.ndarray"
+    units: "np.ndarray | None" = None
+
+    @property
+    def clusters(self) -> "np.ndarray":
+        """The unit of each row, where need be its own number."""
+        import numpy as np
+
+        return np.arange(len(self.truth)) if self.units is None else self.units
 
     def drawn(self, most: int) -> "Answered":
         """At most so many of the rows, the same each time."""
-        rows = places(len(self.truth), most)
-        return Answered(self.truth[rows], [self.answers[n] for n in rows], self.weights[rows])
+        return self.at(places(len(self.truth), most))
+
+    def at(self, rows: "np.ndarray") -> "Answered":
+        """The rows at these places."""
+        units = None if self.units is None else self.units[rows]
+        answers = [self.answers[n] for n in rows]
+        return Answered(self.truth[rows], answers, self.weights[rows], units)
 
 
 def places(size: int, most: int) -> "np.ndarray":
@@ -107,6 +122,17 @@ class Task(ABC):
     @abstractmethod
     def preset_frame(self, rows: Answered) -> "pd.DataFrame":
         """What ``preset`` reads: ``target``, ``prediction`` and what else it knows by name."""
+
+    @abstractmethod
+    def mistakes(self, rows: Answered) -> "tuple[str, np.ndarray]":
+        """Which answers a person should look at first, for those who are called in the night.
+
+        Returns
+        -------
+        title : str
+        wrongness : ndarray of float, shape (n_rows,)
+            Larger is worse; NaN where the answer is not one of those that the title names.
+        """
 
     def scored_truth(self, labels: "np.ndarray", weights: "np.ndarray") -> "np.ndarray":
         """What the metrics hold the scores against, from labels as they are in the data."""

@@ -36,6 +36,15 @@ class BinaryClassification(TabularTask):
     def predicted(self, answers):
         return column(answers, "score")
 
+    def mistakes(self, rows):
+        import numpy as np
+
+        score, no = self.predicted(rows.answers), rows.truth == 0
+        wrong = no & (column(rows.answers, "prediction") == 1)
+        if wrong.any():
+            return "False positives: label 0, answered 1", np.where(wrong, score, np.nan)
+        return "No false positive; the highest scores with label 0", np.where(no, score, np.nan)
+
     def preset_frame(self, rows):
         import numpy as np
 

@@ -26,6 +26,10 @@ class CountRegression(Regression):
     def scored_truth(self, labels, weights):
         return labels / weights
 
+    def mistakes(self, rows):
+        _, rate = super().mistakes(rows)
+        return "The largest residuals, count minus what was expected of it", rate * rows.weights
+
     def preset_frame(self, rows):
         # Evidently knows no weights: by counts, a week does not weigh as much as a year.
         return super().preset_frame(rows).mul(rows.weights, axis=0)

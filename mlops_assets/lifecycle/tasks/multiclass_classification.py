@@ -25,6 +25,13 @@ class MulticlassClassification(TabularTask):
         # Classes are numbers only by name: their drift is that of a category.
         return super().monitored(answers).astype(str)
 
+    def mistakes(self, rows):
+        import numpy as np
+
+        wrong = column(rows.answers, "prediction") != rows.truth
+        certain = self.predicted(rows.answers).max(axis=1)
+        return "Wrong classes, the most certain first", np.where(wrong, certain, np.nan)
+
     def preset_frame(self, rows):
         return classes_frame(rows, self.predicted(rows.answers))
 

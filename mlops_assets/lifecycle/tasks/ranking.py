@@ -61,6 +61,17 @@ class Ranking(Task):
             }
         )
 
+    def mistakes(self, rows):
+        import numpy as np
+
+        taken = [{str(item) for item in truth} for truth in rows.truth]
+        missed = [
+            float(len(items)) if items.isdisjoint(answer["prediction"]) else np.nan
+            for items, answer in zip(taken, rows.answers, strict=True)
+        ]
+        title = "Units that took up nothing of what they were shown, and most of what they were not"
+        return title, np.array(missed)
+
     def preset_frame(self, rows):
         import pandas as pd
 

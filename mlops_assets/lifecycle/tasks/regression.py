@@ -29,6 +29,10 @@ class Regression(TabularTask):
     def predicted(self, answers):
         return column(answers, "prediction")
 
+    def mistakes(self, rows):
+        residual = rows.truth - self.predicted(rows.answers)
+        return "The largest residuals, label minus answer", abs(residual.astype(float))
+
     def preset_frame(self, rows):
         import pandas as pd
 

@@ -57,7 +57,7 @@ class Representative(GateRule):
         live = evidence.live
         if live is None or len(live.rows) < policy.min_rows:
             return [self._unknown(evidence, policy, band)]
-        found = tell_apart(evidence, live)
+        found = tell_apart(evidence.spec, evidence.rows, live, evidence.alpha)
         status = band.status(found.auc, "point")
         told = ", ".join(f"{p.name} ({p.observed:.2g})" for p in found.features[:3])
         words = (

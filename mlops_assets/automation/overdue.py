@@ -1,0 +1,164 @@
+"""Silence is an alarm: a report that is missing, a run that never ends, traffic that stopped."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.assets.keys import ALERTS_TAG, DRIFT_REPORT, MODEL_TAG, PERFORMANCE_REPORT, key
+from mlops_assets.automation.jobs import MONITORING
+from mlops_assets.automation.past_retrains import UNFINISHED
+from mlops_assets.lifecycle.alerts import Alert
+from mlops_assets.lifecycle.overdue import Due, due, gone_quiet, serves_since
+from mlops_assets.lifecycle.spec import ModelSpec, load_specs
+from mlops_assets.resources import Notifier, Platform
+
+SECONDS = 300
+STUCK_AFTER = timedelta(days=1)
+# Of all windows looked at: each is reported on twice, and again when somebody wants it.
+MOST_REPORTS = 200
+
+
+def overdue_sensor(defs: Path) -> dg.SensorDefinition:
+    """``alert_on_overdue``: one for all models.
+
+    Parameters
+    ----------
+    defs : Path
+        Folder of the declarations.
+    """
+
+    @dg.sensor(
+        name="alert_on_overdue",
+        minimum_interval_seconds=SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells people once of each window that no drift_report or performance_report "
+        "was made on in time, whyever; of traffic that stopped; of runs that never end.",
+    )
+    def alert_on_overdue(
+        context: dg.SensorEvaluationContext, notifier: Notifier, platform: Platform
+    ):
+        now = platform.now()
+        specs = [spec for spec, _ in load_specs(defs).values()]
+        found = 0
+        for spec in specs:
+            for alert in _of_model(context.instance, platform, spec, now):
+                notifier.send(alert, spec.alerts, context.log)
+                found += 1
+        for alert, channels in _stuck(context.instance, platform, now):
+            notifier.send(alert, channels, context.log)
+            found += 1
+        return dg.SkipReason(
+            f"{len(specs)} models: {found or 'nothing'} overdue"
+            + (", each told once; `mlops-assets alerts` lists them" if found else "")
+        )
+
+    return alert_on_overdue
+
+
+def _of_model(
+    instance: dg.DagsterInstance, platform: Platform, spec: ModelSpec, now: datetime
+) -> Iterator[Alert]:
+    serving = serves_since(platform.journal.entries(spec.name))
+    if serving is None:
+        return
+    for name, delay in (
+        (DRIFT_REPORT, timedelta(0)),
+        (PERFORMANCE_REPORT, spec.columns.label_delay),
+    ):
+        wanted = due(spec, serving, now, delay)
+        made = _made(instance, key(spec, name), wanted)
+        for each in wanted:
+            if each.window.key not in made:
+                yield _overdue(instance, platform, spec, name, each)
+        if name == DRIFT_REPORT:
+            yield from _quiet(platform, spec, [(w, made[w]) for w in sorted(made)])
+
+
+def _made(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, wanted: list[Due]
+) -> dict[str, dict[str, object]]:
+    """The windows with a report that counts, and its metadata.
+
+    One counts that a run which ended well made, or makes now, after it could be made: before the
+    labels came, a performance report says nothing.
+    """
+    if not wanted:
+        return {}
+    since = {each.window.key: each.since.timestamp() for each in wanted}
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=asset, asset_partitions=list(since), after_timestamp=min(since.values())
+        ),
+        limit=MOST_REPORTS,
+    ).records
+    made: dict[str, dict[str, object]] = {}
+    for record in records:
+        event, window = record.asset_materialization, record.partition_key
+        if event is None or window is None or window in made or record.timestamp < since[window]:
+            continue
+        run = instance.get_run_by_id(record.run_id)
+        if run is None or run.is_success or not run.is_finished:
+            made[window] = {name: value.value for name, value in event.metadata.items()}
+    return made
+
+
+def _overdue(
+    instance: dg.DagsterInstance, platform: Platform, spec: ModelSpec, name: str, each: Due
+) -> Alert:
+    job = f"{spec.name}_{MONITORING}"
+    asked = dg.RunsFilter(job_name=job, tags={"dagster/partition": each.window.key})
+    runs = instance.get_runs(asked, limit=1)
+    if runs:
+        why, place = f"its last run is {runs[0].status.value}", f"runs/{runs[0].run_id}"
+    else:
+        schedule = f"{spec.name}_watch"
+        why, place = f"no run was asked for: is the schedule {schedule} on?", f"jobs/{job}"
+    return Alert(
+        model=spec.name,
+        kind="overdue",
+        message=f"no {name} of window {each.window.key}, which could be made since "
+        f"{each.since:%Y-%m-%d %H:%M}; {why}",
+        link=f"{platform.settings.dagster_url}/{place}",
+        subject=f"{name} {each.window.key}",
+        once=True,
+    )
+
+
+def _quiet(
+    platform: Platform, spec: ModelSpec, made: list[tuple[str, dict[str, object]]]
+) -> Iterator[Alert]:
+    rows = [(window, int(str(metadata.get("rows", 0)))) for window, metadata in made]
+    window = gone_quiet(rows, spec.monitoring.drift.min_rows)
+    if window is not None:
+        yield Alert(
+            model=spec.name,
+            kind="traffic",
+            message=f"nobody asked for a prediction in window {window}, and before it many did: "
+            f"does traffic reach {platform.settings.endpoint}?",
+            link=f"{platform.settings.dagster_url}/assets/{spec.name}/{DRIFT_REPORT}",
+            subject=window,
+            once=True,
+        )
+
+
+def _stuck(
+    instance: dg.DagsterInstance, platform: Platform, now: datetime
+) -> Iterator[tuple[Alert, list[str]]]:
+    """Runs that nobody waits for any more hold back the sensors and the next training."""
+    old = dg.RunsFilter(statuses=UNFINISHED, created_before=now - STUCK_AFTER)
+    for run in instance.get_runs(old, limit=50):
+        model = run.tags.get(MODEL_TAG)
+        if model is None:
+            continue
+        alert = Alert(
+            model=model,
+            kind="overdue",
+            message=f"a run of {run.job_name} is {run.status.value} for more than a day, and what "
+            "comes after it waits; if its process is gone, terminate it in the UI",
+            link=f"{platform.settings.dagster_url}/runs/{run.run_id}",
+            subject=run.run_id,
+            once=True,
+        )
+        yield alert, run.tags.get(ALERTS_TAG, "console").split(",")

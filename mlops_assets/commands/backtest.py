@@ -1,0 +1,122 @@
+"""``mlops-assets backtest``: the whole loop over history, with the policy in YAML."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.settings import Settings
+from mlops_assets.lifecycle.spec import load_specs
+
+if TYPE_CHECKING:
+    from mlops_assets.rehearsal.report import BacktestReport
+
+STOPPED = 130
+
+
+def add_to(commands) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser(
+        "backtest", help="play the loop over past windows, against never and always retraining"
+    )
+    parser.add_argument("model")
+    parser.add_argument(
+        "--from", dest="first", required=True, metavar="WINDOW", help="first window"
+    )
+    parser.add_argument("--to", dest="last", required=True, metavar="WINDOW", help="last window")
+    parser.add_argument(
+        "--truth",
+        metavar="WINDOW[,WINDOW]",
+        default="",
+        help="windows from which the world changed; without, they are read from the policy never",
+    )
+    parser.add_argument(
+        "--home",
+        type=Path,
+        help="folder of the copies; default: backtests/<id> in MLOPS_HOME. The same home goes on "
+        "where it was cut off",
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="read raw windows from the source, also where production has them",
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(command=run)
+
+
+def run(options) -> int:
+    """Play, write the report, print a summary."""
+    from mlops_assets.lifecycle.fingerprint import digest_of
+    from mlops_assets.rehearsal.backtest import Request, backtest
+    from mlops_assets.resources import FrameIOManager
+
+    specs = load_specs(options.defs)
+    if options.model not in specs:
+        raise DeclarationError(f"no model {options.model!r}; declared: {', '.join(specs)}")
+    spec, folder = specs[options.model]
+    settings = Settings.from_environment()
+    named = digest_of(spec, options.first, options.last, options.fresh)[:12]
+    home = options.home or settings.home / "backtests" / f"{spec.name}-{named}"
+    request = Request(
+        spec=spec,
+        folder=folder,
+        first=options.first,
+        last=options.last,
+        home=home.absolute(),
+        truth=[window for window in options.truth.split(",") if window],
+        production=None if options.fresh else FrameIOManager(base_url=settings.storage_url),
+    )
+    try:
+        report = backtest(request, datetime.now(UTC), _tell)
+    except KeyboardInterrupt:
+        _tell(f"stopped; asked again with --home {request.home}, it goes on from here")
+        return STOPPED
+    if options.json:
+        print(report.model_dump_json(indent=1))
+    else:
+        _print(report)
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print(report: "BacktestReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    title = f"{report.model}, {report.first} to {report.last}"
+    table = Table(title=title, show_lines=True)
+    names = ("policy", f"mean {report.metric}", "asked", "trained", "promoted", "refused")
+    kpis = list(report.policies[0].mean_kpis)
+    for column in (*names, "failed", "alarms", "false", "changes found", *kpis):
+        table.add_column(column, overflow="fold")
+    for p in report.policies:
+        found = sum(d.window is not None for d in p.detections)
+        counts = (p.asked, p.trained, p.promoted, p.refused, p.failed, len(p.alarms))
+        table.add_row(
+            p.policy,
+            _number(p.mean_metric),
+            *map(str, counts),
+            "unknown" if p.false_alarms is None else f"{p.false_alarms} of {p.quiet_windows}",
+            f"{found} of {len(report.changes)}",
+            *(_number(p.mean_kpis.get(name)) for name in kpis),
+        )
+    console.print(table)
+    for d in report.differences:
+        interval = "" if d.low is None else f" [{d.low:+.4g}, {d.high:+.4g}] by the chance of rows"
+        console.print(
+            f"{d.figure}: {d.ours} less {d.theirs} {_number(d.mean)}{interval}; windows higher, "
+            f"same, lower: {d.better}, {d.same}, {d.worse}",
+            highlight=False,
+        )
+    console.print(f"changes: {', '.join(report.changes) or 'none'} ({report.changes_words})")
+    console.print(f"page: {report.html}", soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

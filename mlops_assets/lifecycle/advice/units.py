@@ -1,0 +1,191 @@
+"""Units that are mistaken for one another, and whether a column looks as if it had been."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops_assets.lifecycle.drift.report import ColumnSide
+
+# How far a moment of the live rows may be from what the conversion says, in standard deviations,
+# beside what chance allows.
+CLOSE = 0.03
+# A live extreme may fall short of the reference's (fewer rows) or beyond it by a part of the range.
+BEYOND = 0.25
+ERRORS = 2.0
+# Standard deviations from the median to the further extreme.
+LONG_TAIL = 10.0
+# Without a known unit all moments must agree on a factor that no population moves by.
+UNNAMED = 10.0
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """``live = factor * reference + offset``."""
+
+    factor: float
+    offset: float
+    words: str
+
+    @property
+    def inverse(self) -> "Conversion":
+        """The way back."""
+        before, _, after = self.words.partition(" to ")
+        return Conversion(1 / self.factor, -self.offset / self.factor, f"{after} to {before}")
+
+    @property
+    def plain(self) -> bool:
+        """A factor that a population moves by as well, such as another season's."""
+        return self.offset == 0 and 1 / UNNAMED < abs(self.factor) < UNNAMED
+
+
+_ONE_WAY = (
+    Conversion(1.8, 32.0, "degrees Celsius to Fahrenheit"),
+    Conversion(1.0, 273.15, "degrees Celsius to kelvin"),
+    Conversion(1.8, -459.67, "kelvin to degrees Fahrenheit"),
+    Conversion(10.0, 0.0, "units to tenths"),
+    Conversion(100.0, 0.0, "units to hundredths (shares to percent, euros to cents)"),
+    Conversion(1_000.0, 0.0, "units to thousandths (kilo to units, seconds to milliseconds)"),
+    Conversion(1e6, 0.0, "units to millionths (seconds to microseconds)"),
+    Conversion(1e9, 0.0, "units to billionths (seconds to nanoseconds)"),
+    Conversion(60.0, 0.0, "hours to minutes (or minutes to seconds)"),
+    Conversion(3_600.0, 0.0, "hours to seconds"),
+    Conversion(24.0, 0.0, "days to hours"),
+    Conversion(86_400.0, 0.0, "days to seconds"),
+    Conversion(7.0, 0.0, "weeks to days"),
+    Conversion(12.0, 0.0, "years to months (or feet to inches)"),
+    Conversion(365.25, 0.0, "years to days"),
+    Conversion(2.54, 0.0, "inches to centimetres"),
+    Conversion(25.4, 0.0, "inches to millimetres"),
+    Conversion(3.28084, 0.0, "metres to feet"),
+    Conversion(1.609344, 0.0, "miles to kilometres"),
+    Conversion(2.2046226, 0.0, "kilograms to pounds"),
+    Conversion(28.349523, 0.0, "ounces to grams"),
+    Conversion(-1.0, 0.0, "one sign to the other"),
+)
+IDENTITY = Conversion(1.0, 0.0, "as it was")
+CONVERSIONS = (*_ONE_WAY, *(c.inverse for c in _ONE_WAY if c.factor != -1))
+
+
+@dataclass(frozen=True)
+class Mistaken:
+    """A column that looks converted.
+
+    Parameters
+    ----------
+    factor, offset : float
+        As observed: from the standard deviations and the means.
+    conversion : Conversion or None
+        The known one that it is nearest to; None where all moments agree on an unknown factor.
+    """
+
+    factor: float
+    offset: float
+    conversion: Conversion | None
+
+    @property
+    def plain(self) -> bool:
+        """A population may move by it, too."""
+        return self.conversion is not None and self.conversion.plain
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What is known of a column's values on one side; ``error`` in standard deviations."""
+
+    mean: float
+    sd: float
+    median: float
+    minimum: float
+    maximum: float
+    error: float
+
+    @property
+    def long_tail(self) -> bool:
+        """A few values reach so far that they make the standard deviation."""
+        reach = max(self.maximum - self.median, self.median - self.minimum)
+        return reach > LONG_TAIL * self.sd
+
+    @property
+    def body(self) -> float:
+        """What the median is held against: a standard deviation, or less under a long tail.
+
+        0 where nothing is: of two long tails neither end tells how wide the middle is.
+        """
+        if not self.long_tail:
+            return self.sd
+        nearer = min(self.maximum - self.median, self.median - self.minimum)
+        return nearer if nearer < self.sd else 0.0
+
+    @classmethod
+    def of(cls, side: "ColumnSide") -> "Moments | None":
+        """None where a moment is not known, or the column is constant."""
+        found = (side.mean, side.sd, side.median, side.minimum, side.maximum)
+        known = [m for m in found if m is not None and math.isfinite(m)]
+        if len(known) < len(found) or not side.sd:
+            return None
+        error = ERRORS / math.sqrt(max(side.rows * (1 - side.missing), 1))
+        mean, sd, median, minimum, maximum = known
+        return cls(mean, sd, median, minimum, maximum, error)
+
+
+def mistaken(reference: "ColumnSide", live: "ColumnSide") -> Mistaken | None:
+    """The conversion that explains all moments of the live rows; None where none does.
+
+    The live mean, median and standard deviation must be those of the reference after the
+    conversion, up to 3 % and two standard errors of a standard deviation, and the extremes must lie
+    within the converted range or a quarter beyond it. Where the reference has a long tail its
+    standard deviation and extremes are chance: there the median decides, in units of its distance
+    to the nearer extreme.
+    """
+    before, now = Moments.of(reference), Moments.of(live)
+    if before is None or now is None or not before.body or _explains(IDENTITY, before, now):
+        return None
+    candidates = [c for c in CONVERSIONS if _explains(c, before, now)]
+    if candidates:
+        best = min(candidates, key=lambda c: _distance(c, before, now))
+        factor = math.copysign(now.sd / before.sd, best.factor)
+        return Mistaken(factor, now.mean - factor * before.mean if best.offset else 0.0, best)
+    if not before.median:
+        return None
+    factor = now.median / before.median
+    unnamed = not 1 / UNNAMED < abs(factor) < UNNAMED and now.median != 0
+    if unnamed and _explains(Conversion(factor, 0.0, ""), before, now):
+        return Mistaken(factor, 0.0, None)
+    return None
+
+
+def _explains(c: Conversion, before: Moments, now: Moments) -> bool:
+    close = CLOSE + before.error + now.error
+    converted = abs(c.factor) * before.sd
+    spread, mean, median = _gaps(c, before, now)
+    if abs(median) > abs(c.factor) * before.body * close:
+        return False
+    if c.factor < 0 and abs(before.median) < before.body / 2:
+        return False  # what lies about 0 has no sign to lose
+    if before.long_tail:
+        widest = max(converted, now.sd)
+        return abs(mean) <= widest * close and converted / 2 <= now.sd <= converted * 2
+    low, high = sorted(c.factor * e + c.offset for e in (before.minimum, before.maximum))
+    beyond = BEYOND * (high - low)
+    return (
+        abs(spread) <= converted * close
+        and abs(mean) <= converted * close
+        and now.minimum >= low - beyond
+        and now.maximum <= high + beyond
+    )
+
+
+def _gaps(c: Conversion, before: Moments, now: Moments) -> tuple[float, float, float]:
+    return (
+        now.sd - abs(c.factor) * before.sd,
+        now.mean - c.factor * before.mean - c.offset,
+        now.median - c.factor * before.median - c.offset,
+    )
+
+
+def _distance(c: Conversion, before: Moments, now: Moments) -> float:
+    spread, mean, median = _gaps(c, before, now)
+    if before.long_tail:
+        return abs(median / (c.factor * before.body))
+    return (spread**2 + mean**2 + median**2) / (c.factor * before.sd) ** 2

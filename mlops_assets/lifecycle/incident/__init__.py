@@ -1,0 +1,1 @@
+"""What the person on call needs to know of a model, gathered from everything that was stored."""

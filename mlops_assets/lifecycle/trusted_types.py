@@ -1,0 +1,38 @@
+"""The classes that a model file may hold beyond what skops trusts by itself."""
+
+TRUSTED_TYPES = (
+    "mlops_assets.defs.motor_claims.estimator.RebalancedBoosting",
+    "mlops_assets.defs.pricing.estimator.DemandModel",
+    "mlops_assets.defs.recommendations.estimator.Ease",
+    "mlops_assets.defs.recommendations.estimator.Popularity",
+    "mlops_assets.lifecycle.rescaled.Rescaled",
+    # Of CalibratedClassifierCV, as a recalibration makes it.
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    # Of HistGradientBoosting with categories; `check_partials` sees that it is nothing else.
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn._loss.loss.HalfTweedieLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.common.X_BINNED_DTYPE",
+    "sklearn._loss.link.HalfLogitLink",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.LogLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfGammaLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfPoissonLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfGammaLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
+    "sklearn._loss._loss.CyHalfPoissonLoss",
+    "sklearn._loss._loss.CyHalfSquaredError",
+    "sklearn.utils.validation.check_array",
+)
