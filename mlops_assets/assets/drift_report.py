@@ -7,7 +7,7 @@ import dagster as dg
 
 from mlops_assets.assets import display
 from mlops_assets.assets.keys import DRIFT_REPORT, key, stored_as
-from mlops_assets.lifecycle.drift.html import drift_html
+from mlops_assets.lifecycle.drift.html import drawable, drift_html
 from mlops_assets.lifecycle.drift.judge import drift
 from mlops_assets.lifecycle.recording import read_profile, read_reference
 from mlops_assets.lifecycle.registry import Version
@@ -42,7 +42,7 @@ def drift_report(
     )
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)
-    if platform.pages and report.verdict in ("stable", "drifted"):
+    if platform.pages and report.verdict in ("stable", "drifted") and drawable(report):
         reference = read_reference(platform.registry, version)
         page = stored.page(asset, stored_as(window))
         with page.as_local() as local:

@@ -24,6 +24,11 @@ OTHER = "(other)"
 HARMLESS = str.maketrans("<>&", "\uff1c\uff1e\uff06")
 
 
+def drawable(report: "DriftReport") -> bool:
+    """Whether a report has a column to draw: one with a distance."""
+    return any(c.statistic in METHODS for c in report.columns)
+
+
 def drift_html(report: "DriftReport", reference: Any, live: Any, path: Path) -> None:
     """Write Evidently's page on the columns that have a distance.
 
@@ -53,12 +58,15 @@ def snapshot(report: "DriftReport", reference: Any, live: Any) -> "Snapshot":
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    judged = {harmless(c.column): c for c in report.columns if c.statistic in METHODS}
-    if not judged:
+    if not drawable(report):
         raise EvidenceError(f"{report.model} {report.window}: no column has a distance to draw")
-    names = [c.column for c in judged.values()]
-    numeric = {c.column for c in judged.values() if c.kind in ("numeric", "datetime")}
+    compared = [c for c in report.columns if c.statistic in METHODS]
+    numeric = {c.column for c in compared if c.kind in ("numeric", "datetime")}
+    names = [c.column for c in compared]
     before, now = (_drawn(rows, names, numeric) for rows in (reference, live))
+    # Of a column that is nearly empty, no value may be among the rows that are drawn.
+    names = [name for name in names if before[name].notna().any() and now[name].notna().any()]
+    judged = {harmless(c.column): c for c in compared if c.column in names}
     kept = {name: _most_frequent(before[name]) for name in names if name not in numeric}
     used = {c.statistic for c in judged.values()}
     methods = {statistic: _registered(report, statistic, judged) for statistic in used}
