@@ -30,11 +30,12 @@ def lines_of(quick: bool) -> list[Line]:
     rng = np.random.default_rng(3)
     before = rows(rng, REFERENCE_ROWS)
     profile = Profile.of(before)
+    asked = (SIZES[:2], EFFECTS[::3], KINDS) if quick else (SIZES, EFFECTS, KINDS)
     lines = []
     for numeric in ("wasserstein", "ks"):
         policy = DriftPolicy(methods={"numeric": numeric})
         same, near = Counter(), 0
-        for size, effect, kind in product(SIZES[: 2 if quick else 3], EFFECTS, KINDS):
+        for size, effect, kind in product(*asked):
             live = rows(rng, size, _shift(kind, effect))
             if kind == "mean of nine tenths":
                 live.iloc[: size // 10] = rows(rng, size // 10).to_numpy()

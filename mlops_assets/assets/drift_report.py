@@ -7,7 +7,7 @@ import dagster as dg
 
 from mlops_assets.assets import display
 from mlops_assets.assets.keys import DRIFT_REPORT, key, stored_as
-from mlops_assets.lifecycle.drift.html import drift_html
+from mlops_assets.lifecycle.drift.html import drawable, drift_html
 from mlops_assets.lifecycle.drift.judge import drift
 from mlops_assets.lifecycle.recording import read_profile, read_reference
 from mlops_assets.lifecycle.registry import Version
@@ -34,10 +34,15 @@ def drift_report(
     """The report, and the check on it."""
     answered = live[live["version"] == version.number]
     profile = read_profile(platform.registry, version)
-    report = drift(spec, profile, answered, window=window.key, version=version.number)
+    samples = None
+    if spec.monitoring.drift.multivariate:
+        samples = read_reference(platform.registry, version), answered
+    report = drift(
+        spec, profile, answered, window=window.key, version=version.number, samples=samples
+    )
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)
-    if platform.pages and report.verdict in ("stable", "drifted"):
+    if platform.pages and report.verdict in ("stable", "drifted") and drawable(report):
         reference = read_reference(platform.registry, version)
         page = stored.page(asset, stored_as(window))
         with page.as_local() as local:
@@ -59,6 +64,8 @@ def drift_report(
 
 def _drift_words(report: DriftReport) -> str:
     named = [f"{c.column} ({c.verdict})" for c in report.columns if c.verdict != "stable"]
+    joint = report.multivariate
+    named += [f"all columns together ({joint.verdict})"] if joint and joint.value else []
     return f"{report.verdict}: {', '.join(named)}" if named else report.verdict
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle import reference, training
 from mlops_assets.lifecycle.artifact import Feature, Serving, folder_digest, write_files
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.evaluation import Candidate
@@ -216,9 +216,10 @@ def _log_evidence(client, run_id, spec, data, estimator, facts, folder: Path) ->
     import numpy as np
 
     np.save(folder / ROWS_FILE, data.row_hashes)
-    sample = training.reference(spec, estimator, data.unseen)
+    sample = reference.sample(spec, estimator, data.unseen)
     sample.to_parquet(folder / REFERENCE_FILE)
-    (folder / PROFILE_FILE).write_bytes(Profile.of(sample).written())
+    profile = reference.profile(spec, estimator, data, sample)
+    (folder / PROFILE_FILE).write_bytes(profile.written())
     (folder / RECORD_FILE).write_text(json.dumps(facts, indent=1), "utf-8")
     (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(), indent=0), "utf-8")
     files = [ROWS_FILE, REFERENCE_FILE, PROFILE_FILE, RECORD_FILE, ENVIRONMENT_FILE]

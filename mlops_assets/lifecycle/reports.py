@@ -10,6 +10,7 @@ from mlops_assets.lifecycle.decay.report import LabelMaturity as LabelMaturity
 from mlops_assets.lifecycle.decay.report import PerformanceReport as PerformanceReport
 from mlops_assets.lifecycle.drift.report import ColumnDrift as ColumnDrift
 from mlops_assets.lifecycle.drift.report import DriftReport as DriftReport
+from mlops_assets.lifecycle.drift.report import JointDrift as JointDrift
 from mlops_assets.lifecycle.explaining.results import Explanation
 from mlops_assets.lifecycle.inventory_report import Inventory as Inventory
 from mlops_assets.lifecycle.report_base import MetricEstimate as MetricEstimate

@@ -72,6 +72,9 @@ class DriftPolicy(Declaration):
     columns: dict[str, NumericMethod] = Field(
         default_factory=dict, description="Columns that are compared by a method of their own."
     )
+    multivariate: Literal["domain_classifier"] | None = Field(
+        None, description="All columns together, for what no column shows alone."
+    )
     min_rows: PositiveInt = Field(200, description="With fewer rows: insufficient_data.")
     ignore: tuple[str, ...] = Field(
         (), description="Features that are meant to move, as a week's number does."

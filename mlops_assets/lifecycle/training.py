@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.spec import Buildable, ModelSpec
 
 EXAMPLE_ROWS = 5
-REFERENCE_ROWS = 20_000
 
 
 def build(declared: "Buildable", features: "pd.DataFrame | None" = None) -> Any:
@@ -110,6 +109,8 @@ class TrainingData:
     data_version, fingerprint, code_version : str
     versions : dict
         The data version of each training window.
+    by_window : dict of str to DataFrame
+        The rows of each window, the hold-out's too; empty where there are no windows.
     base : Candidate or None
         The version that is recalibrated on these rows; None where the estimator is fitted.
     params : dict or None
@@ -123,6 +124,7 @@ class TrainingData:
     fingerprint: str
     code_version: str
     versions: dict[str, str]
+    by_window: "dict[str, pd.DataFrame]"
     base: "Candidate | None" = None
     params: dict[str, str] | None = None
 
@@ -139,6 +141,7 @@ class TrainingData:
             fingerprint=fingerprint(spec, code_version, version),
             code_version=code_version,
             versions=versions,
+            by_window={} if spec.cadence == "none" else {**seen, **unseen},
         )
 
     def recalibrating(
@@ -207,25 +210,6 @@ def split(
 def _held_out(spec: "ModelSpec", frame: "pd.DataFrame"):
     columns = [spec.columns.unit] if spec.columns.unit else list(frame.columns)
     return row_hashes(frame[columns]) % 10_000 < spec.training.hold_out * 10_000
-
-
-def reference(spec: "ModelSpec", estimator: Any, unseen: "pd.DataFrame") -> "pd.DataFrame":
-    """What the drift report compares live traffic with: unseen rows, answers and labels.
-
-    Rows the model was fitted on would not do: its answers to them are more certain than any
-    that live traffic will get. Shape (n_rows <= 20,000, n_features + n_watched + 1 label);
-    rankings have neither features nor a label.
-    """
-    import pandas as pd
-
-    task = spec.task_type
-    rows = unseen if task.tabular else unseen[task.features(unseen, spec.columns)].drop_duplicates()
-    rows = rows.sample(min(len(rows), REFERENCE_ROWS), random_state=0).reset_index(drop=True)
-    asked = rows[task.features(rows, spec.columns)]
-    answers = task.monitored(task.answers(estimator, asked))
-    return (
-        pd.concat([asked, answers, rows[[spec.label_column]]], axis=1) if task.tabular else answers
-    )
 
 
 def hold_out_answers(spec: "ModelSpec", estimator: Any, data: TrainingData) -> Answered | None:

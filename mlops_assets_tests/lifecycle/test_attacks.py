@@ -49,6 +49,7 @@ from mlops_assets.lifecycle.fingerprint import row_hashes
 from mlops_assets.lifecycle.recording import (
     read_candidate,
     read_hold_out,
+    read_profile,
     read_record,
     read_reference,
     record,
@@ -305,6 +306,33 @@ def test_the_reference_of_drift_can_not_be_exchanged(recorded):
     calm.assign(interest=0.0).to_parquet(logged(registry, version, "reference.parquet"))
     with pytest.raises(ArtifactError, match=r"reference.parquet .*not what the version"):
         read_reference(registry, version)
+
+
+def test_the_reference_profile_is_of_the_hold_out_and_can_not_be_exchanged(recorded):
+    registry, _, version = recorded
+    hold_out = visits(3, 200).iloc[400:]
+    kept = read_profile(registry, version)
+    assert kept.names == ["interest", "minutes", "bought", "prediction"]
+    assert (kept.rows, kept.windows) == (200, [week(0), week(1), week(2)])
+    assert kept["minutes"].numbers.mean == pytest.approx(hold_out["minutes"].mean())
+    assert [len(c.numbers.windows) for c in kept.columns] == [3, 3, 3, 2]
+    calm = kept.model_copy(update={"rows": 10**6})
+    logged(registry, version, "reference_profile.json").write_bytes(calm.written())
+    with pytest.raises(ArtifactError, match=r"reference_profile.json .*not what the version"):
+        read_profile(registry, version)
+
+
+def test_a_version_from_before_profiles_is_watched_by_its_sample(recorded):
+    registry, _, version = recorded
+    evidence = json.loads(version.tags["evidence"])
+    del evidence["reference_profile.json"]
+    tags = version.tags | {"evidence": json.dumps(evidence)}
+    unsigned = replace(version, tags={k: v for k, v in tags.items() if k != "signature"})
+    old = Registry(replace(registry.settings, allow_unsigned=True))
+    made, kept = read_profile(old, unsigned), read_profile(registry, version)
+    assert "from before profiles" in made.origin
+    assert made["minutes"].numbers.counts == kept["minutes"].numbers.counts
+    assert made.windows == []
 
 
 def test_the_answers_on_the_hold_out_are_recorded_and_can_not_be_exchanged(recorded, tmp_path):

@@ -39,7 +39,7 @@ class Measure:
         return float(self.method.distance(pair.reference, pair.live, pair)[0])
 
     def noise(self, rng: "np.random.Generator") -> "np.ndarray":
-        """The distance between samples of the pooled rows, shape (n_draws,)."""
+        """The distance once the pooled rows are dealt out anew, shape (n_draws,)."""
         return self.method.distance(*self.pair.redrawn(DRAWS, rng), self.pair)
 
     def between_windows(self) -> "np.ndarray | None":
@@ -53,15 +53,16 @@ def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.
     """What no distance of a report exceeds without drift, but with a probability.
 
     The limit of each is ``mean + z * sd`` of its noise, with one ``z`` for all such that the
-    largest of them exceeds it with the probability: the bootstrapped maximum of Westfall and
+    largest of them exceeds it with the probability: the resampled maximum of Westfall and
     Young, "Resampling-Based Multiple Testing" (1993), section 2.3, its quantile from a Gumbel
-    distribution, the limit of maxima. Columns are redrawn each for itself: where they move
-    together the maximum is smaller, and alarms are fewer than declared.
+    distribution, the limit of maxima; and at least the largest noise that was drawn. Columns are
+    redrawn each for itself: where they move together the maximum is smaller, and alarms are fewer
+    than declared.
 
-    Noise is from 400 pairs of samples of the pooled rows of both sides (drawn from the reference
-    alone, a heavy tail raises four false alarms in a hundred windows for each column). Where there
-    are five reference windows or more, mean and sd are each at least those of one window's
-    distance from all others, which seasons within the reference widen.
+    Noise is the distance after the pooled rows of both sides have been dealt out anew, 400 times:
+    without drift what was seen is one of these, whatever the distribution (Fisher's permutation,
+    on the counts of bins). Where there are five reference windows or more, mean and sd are each at
+    least those of one window's distance from all others, which seasons within the reference widen.
 
     Returns
     -------
@@ -80,7 +81,8 @@ def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.
         if between is not None:
             mean[place] = max(mean[place], between.mean())
             sd[place] = max(sd[place], between.std(ddof=1))
-    return mean + z * sd
+    # Where a distance jumps, as when no row of a rare value is drawn, sd says little.
+    return np.maximum(mean + z * sd, noise.max(axis=1))
 
 
 def gumbel_quantile(maxima: "np.ndarray", probability: float) -> float:

@@ -75,13 +75,13 @@ class Sides:
         return None
 
     def _missing(self) -> ColumnDrift | None:
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
         sizes = self.reference.rows, self.live.rows
         before, now = (side.missing / side.rows for side in (self.reference, self.live))
         both = (before * sizes[0] + now * sizes[1]) / sum(sizes)
         error = math.sqrt(both * (1 - both) * (1 / sizes[0] + 1 / sizes[1]))
-        limit = max(MISSING_EFFECT, norm.isf(self.probability / 2) * error)
+        limit = max(MISSING_EFFECT, -ndtri(self.probability / 2) * error)
         if abs(now - before) <= limit:
             return None
         words = f"missing values: {before:.1%} in the reference, {now:.1%} live"
@@ -100,22 +100,21 @@ class Sides:
         """Drifted, when more rows are in new categories than chance has; None else.
 
         The reference's singletons over its rows are what a further row is expected to be new with
-        (Good, "The population frequencies of species", Biometrika 40, 1953), with the variance
-        that Esty gives ("A normal limit law for a nonparametric estimator of the coverage of a
-        random sample", Ann. Stat. 11, 1983).
+        (Good, "The population frequencies of species", Biometrika 40, 1953). The variance is
+        Esty's ("A normal limit law for a nonparametric estimator of the coverage of a random
+        sample", Ann. Stat. 11, 1983), at the share of both sides: a reference with few
+        singletons by chance would have too little of it.
         """
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
         before, now = self.reference.categories, self.live.categories
         if before is None or now is None or not now.asked or not before.hashed:
             return None
         size, ones, twos = before.hashed, before.singletons, before.doubletons
-        expected = ones / size
-        variance = (ones + 2 * twos) / size**2 - ones**2 / size**3
-        variance += expected * (1 - expected) / now.asked
-        share = now.unseen / now.asked
-        error = math.sqrt(max(variance, 0.0))
-        limit = expected + max(UNSEEN_EFFECT, norm.isf(self.probability) * error)
+        expected, share = ones / size, now.unseen / now.asked
+        both = (ones + now.unseen) / (size + now.asked)
+        variance = both * (1 - both) * (1 / size + 1 / now.asked) + 2 * twos / size**2
+        limit = expected + max(UNSEEN_EFFECT, -ndtri(self.probability) * math.sqrt(variance))
         if share <= limit:
             return None
         words = f"{share:.1%} of the live rows in categories that the reference doesn't have"

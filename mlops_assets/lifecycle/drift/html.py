@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle.drift.methods import METHODS
 from mlops_assets.lifecycle.drift.pairs import MOST_CATEGORIES
 from mlops_assets.lifecycle.drift.reading import Column, read
+from mlops_assets.lifecycle.drift.scan import collect, rows_of, spread
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ SHOWN_ROWS = 5_000
 OTHER = "(other)"
 # Evidently writes names into a script element as they are, where "</script>" would end it.
 HARMLESS = str.maketrans("<>&", "\uff1c\uff1e\uff06")
+
+
+def drawable(report: "DriftReport") -> bool:
+    """Whether a report has a column to draw: one with a distance."""
+    return any(c.statistic in METHODS for c in report.columns)
 
 
 def drift_html(report: "DriftReport", reference: Any, live: Any, path: Path) -> None:
@@ -52,12 +58,15 @@ def snapshot(report: "DriftReport", reference: Any, live: Any) -> "Snapshot":
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    judged = {harmless(c.column): c for c in report.columns if c.statistic in METHODS}
-    if not judged:
+    if not drawable(report):
         raise EvidenceError(f"{report.model} {report.window}: no column has a distance to draw")
-    names = [c.column for c in judged.values()]
-    numeric = {c.column for c in judged.values() if c.kind in ("numeric", "datetime")}
+    compared = [c for c in report.columns if c.statistic in METHODS]
+    numeric = {c.column for c in compared if c.kind in ("numeric", "datetime")}
+    names = [c.column for c in compared]
     before, now = (_drawn(rows, names, numeric) for rows in (reference, live))
+    # Of a column that is nearly empty, no value may be among the rows that are drawn.
+    names = [name for name in names if before[name].notna().any() and now[name].notna().any()]
+    judged = {harmless(c.column): c for c in compared if c.column in names}
     kept = {name: _most_frequent(before[name]) for name in names if name not in numeric}
     used = {c.statistic for c in judged.values()}
     methods = {statistic: _registered(report, statistic, judged) for statistic in used}
@@ -103,8 +112,8 @@ def _drawn(source: Any, names: list[str], numeric: set[str]) -> "pd.DataFrame":
     """At most 5,000 rows of some columns, as numbers or as text."""
     rows = read(source, only=names)
     columns = [_values(rows.columns[name], name in numeric).alias(name) for name in names]
-    frame = rows.frame.select(columns).collect(engine="streaming")
-    return frame.sample(min(len(frame), SHOWN_ROWS), seed=0).to_pandas()
+    frame = spread(rows.frame.select(columns), rows_of(rows), SHOWN_ROWS)
+    return collect([frame])[0].to_pandas()
 
 
 def _values(column: Column, numeric: bool) -> "pl.Expr":

@@ -13,9 +13,16 @@ from mlops_assets.lifecycle.drift.calibration import (
 )
 from mlops_assets.lifecycle.drift.early import Sides
 from mlops_assets.lifecycle.drift.methods import METHODS, DriftMethod
+from mlops_assets.lifecycle.drift.methods.domain_classifier import DomainClassifier
 from mlops_assets.lifecycle.drift.pairs import pair_of_categories, pair_of_numbers
 from mlops_assets.lifecycle.drift.profile import Profile
-from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftReport, DriftVerdict, Role
+from mlops_assets.lifecycle.drift.report import (
+    ColumnDrift,
+    DriftReport,
+    DriftVerdict,
+    JointDrift,
+    Role,
+)
 from mlops_assets.lifecycle.drift.scan import scan
 from mlops_assets.lifecycle.errors import EvidenceError
 
@@ -25,11 +32,17 @@ if TYPE_CHECKING:
 GRAVEST_FIRST: tuple[DriftVerdict, ...] = ("broken", "drifted", "stable")
 MISSING_BUDGET = 0.1
 UNSEEN_BUDGET = 0.1
-NOTHING = "no column is compared"
+JOINT_BUDGET = 0.2
 
 
 def drift(
-    spec: "ModelSpec", reference: Any, live: Any, *, window: str, version: int
+    spec: "ModelSpec",
+    reference: Any,
+    live: Any,
+    *,
+    window: str,
+    version: int,
+    samples: tuple[Any, Any] | None = None,
 ) -> DriftReport:
     """Compare each column of the reference with the same column of live traffic.
 
@@ -38,7 +51,7 @@ def drift(
     missing values moved by more than 5 points and more than noise; or when 5 % of its rows more
     than expected, and more than noise, are in categories that the reference doesn't have.
     ``false_alarms`` is for all of that together, a tenth of it each for missing and for unseen
-    values.
+    values, and a fifth for all columns together where ``multivariate`` is declared.
 
     Rows count as independent: what only varies between windows, such as a season that the
     reference has not seen, is drift.
@@ -62,17 +75,19 @@ def drift(
         doesn't know, so that they are ids and times.
     window : str
     version : int
+    samples : tuple, optional
+        With ``multivariate``: rows of the reference and of the window, where profiles are given.
 
     Returns
     -------
     DriftReport
-        The same for the same data: the bootstrap's seed is the model's, version's and window's.
+        The same for the same data: the permutations' seed is the model's, version's and window's.
 
     Raises
     ------
     EvidenceError
         When a column that is to be ignored, or to be compared by a method of its own, is not
-        there: a wrong name would do something else.
+        there: a wrong name would do something else. When ``multivariate`` has no rows.
     """
     policy = spec.monitoring.drift
     before = reference if isinstance(reference, Profile) else Profile.of(reference)
@@ -82,7 +97,9 @@ def drift(
         columns = judge(policy, before, now, roles=roles(spec), seed=seed)
     except EvidenceError as error:
         raise EvidenceError(f"{spec.name}: {error}") from None
-    verdict = _verdict(columns)
+    rows = samples or (reference, live)
+    joint = _together(policy, before, columns, rows, seed) if policy.multivariate else None
+    verdict = _verdict([*columns, *([joint] if joint else [])])
     return DriftReport(
         model=spec.name,
         window=window,
@@ -90,6 +107,7 @@ def drift(
         rows=now.rows,
         reference_rows=before.rows,
         columns=columns,
+        multivariate=joint,
         share=sum(c.verdict == "drifted" for c in columns) / max(len(columns), 1),
         drifted=verdict == "drifted",
         prediction_drifted=any(c.role == "prediction" and c.verdict == "drifted" for c in columns),
@@ -126,7 +144,7 @@ def judge(
     roles : mapping, optional
         Of columns that are no features.
     seed : int
-        Of the bootstrap.
+        Of the permutations.
 
     Raises
     ------
@@ -153,16 +171,32 @@ def judge(
     return [early[c.reference.name] or by_distance[c.reference.name] for c in sides]
 
 
-def _verdict(columns: list[ColumnDrift]) -> DriftVerdict:
-    verdicts = {c.verdict for c in columns}
+def _verdict(parts: list[ColumnDrift | JointDrift]) -> DriftVerdict:
+    verdicts = {part.verdict for part in parts}
     return next((v for v in GRAVEST_FIRST if v in verdicts), "insufficient_data")
+
+
+def _together(
+    policy: "DriftPolicy", before: Profile, judged: list[ColumnDrift], rows: Any, seed: int
+) -> JointDrift:
+    """The verdict on the features and answers that can be compared, all together."""
+    if any(isinstance(side, Profile) for side in rows):
+        raise EvidenceError("monitoring.drift.multivariate compares rows, and a profile has none")
+    usable = {c.column for c in judged if c.verdict in ("stable", "drifted") and c.role != "label"}
+    return DomainClassifier().judge(
+        [c for c in before.columns if c.name in usable],
+        *rows,
+        probability=policy.false_alarms * JOINT_BUDGET,
+        min_effect=policy.min_effect,
+        seed=seed,
+    )
 
 
 def _by_distance(policy: "DriftPolicy", compared: list[Sides], seed: int) -> dict[str, ColumnDrift]:
     measures = [measure for sides in compared for measure in _measures(policy, sides)]
     if not measures:
         return {}
-    rest = 1 - MISSING_BUDGET - UNSEEN_BUDGET
+    rest = 1 - MISSING_BUDGET - UNSEEN_BUDGET - (JOINT_BUDGET if policy.multivariate else 0)
     limits = noise_limits(measures, policy.false_alarms * rest, seed)
     found: dict[str, list[tuple[Measure, float, float]]] = {}
     for measure, limit in zip(measures, limits, strict=True):
@@ -208,7 +242,7 @@ def _method(policy: "DriftPolicy", column: str, *, numbers: bool) -> DriftMethod
 def calibration_words(reference: Profile) -> str:
     """How the thresholds came about, as the report tells it."""
     windows = len(reference.windows)
-    redraws = f"{DRAWS} redraws of both sides' bin counts"
+    redraws = f"{DRAWS} permutations of both sides' bin counts"
     if windows >= FEWEST_WINDOWS:
         between = f"and {windows} reference windows, each against the others"
     else:

@@ -1,4 +1,4 @@
-"""Both sides of a column as shares of its bins, and redrawn under "no drift"."""
+"""Both sides of a column as shares of its bins, and dealt out anew under "no drift"."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ TENTHS = 10
 # The smaller a category, the less its count in the reference says about its share.
 FEWEST_IN_CATEGORY = 10
 MOST_CATEGORIES = 100
+MOST_DEALT = 900_000_000
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,8 @@ class Pair:
     windows: "np.ndarray"
 
     def redrawn(self, draws: int, rng: "np.random.Generator") -> tuple[Side, Side]:
-        """Pairs of samples of the pooled rows, of the sizes that the sides have."""
-        sizes = [int(side.counts.sum()) for side in (self.reference, self.live)]
-        first, second = (self.atoms.drawn(size, draws, rng) for size in sizes)
-        return first, second
+        """The pooled rows dealt out anew, so many to each side as it has."""
+        return self.atoms.dealt(int(self.live.counts.sum()), draws, rng)
 
     def left_out(self) -> tuple[Side, Side]:
         """All reference windows but one against that one, in turn."""
@@ -76,36 +75,46 @@ class Pair:
 
 @dataclass(frozen=True)
 class Atoms:
-    """What is drawn: a bin's mean, or one of the groups that the first and last bin consist of.
+    """What is dealt out: a bin's mean, or one of the groups that the first and last bin consist of.
 
     Parameters
     ----------
-    weights : ndarray of shape (n_atoms,)
-        Of both sides together; they sum to 1.
+    counts : ndarray of int, shape (n_atoms,)
+        Of both sides together.
     bins : ndarray of int, shape (n_atoms,)
         Ascending: the bin that each is in.
     values : ndarray of shape (n_atoms,), or None
         Numbers.
     within : float
         Numbers: the variance within bins.
+    ends : tuple of float
+        Numbers: the first and the last edge.
     """
 
-    weights: "np.ndarray"
+    counts: "np.ndarray"
     bins: "np.ndarray"
     values: "np.ndarray | None" = None
     within: float = 0.0
     ends: tuple[float, float] = (0.0, 0.0)
 
-    def drawn(self, size: int, draws: int, rng: "np.random.Generator") -> Side:
-        """So many samples of a size."""
-        return self._side(rng.multinomial(size, self.weights, size=draws))
+    def dealt(self, size: int, draws: int, rng: "np.random.Generator") -> tuple[Side, Side]:
+        """All but ``size`` of the rows, and these, so many times."""
+        import numpy as np
+
+        counts, total = self.counts, int(self.counts.sum())
+        if total > MOST_DEALT:
+            # Noise of so many rows is nothing; numpy deals out no more.
+            counts = np.floor(counts * (MOST_DEALT / total)).astype(np.int64)
+            size = int(size * (MOST_DEALT / total))
+        live = rng.multivariate_hypergeometric(counts, size, size=draws, method="marginals")
+        return self._side(counts - live), self._side(live)
 
     def side(self, counts: "np.ndarray") -> Side:
         """Counts of bins, shape (n_draws, n_bins), spread over each bin's atoms."""
         import numpy as np
 
-        total = np.bincount(self.bins, self.weights)[self.bins]
-        spread = np.divide(self.weights, total, out=np.zeros_like(total), where=total > 0)
+        total = np.bincount(self.bins, self.counts)[self.bins]
+        spread = np.divide(self.counts, total, out=np.zeros_like(total), where=total > 0)
         return self._side(counts[:, self.bins] * spread)
 
     def _side(self, counts: "np.ndarray") -> Side:
@@ -119,7 +128,7 @@ class Atoms:
         first, last = self.ends
         low = counts @ np.maximum(first - self.values, 0) / size
         high = counts @ np.maximum(self.values - last, 0) / size
-        centred = self.values - self.weights @ self.values
+        centred = self.values - self.counts @ self.values / self.counts.sum()
         variance = counts @ centred**2 / size - (counts @ centred / size) ** 2
         return Side(binned, low, high, np.sqrt(np.maximum(variance + self.within, 0)))
 
@@ -132,21 +141,20 @@ def pair_of_numbers(reference: Numbers, live: Numbers) -> Pair:
     edges = np.array(reference.edges)
     places = np.array([edges[0], *reference.means[1:-1], edges[-1]])
     last = len(edges)
-    atoms: list[tuple[int, float, float]] = [
+    atoms: list[tuple[int, float, int]] = [
         *((0, value, count) for side in (reference, live) for value, count in side.low),
-        *((n, reference.means[n], counts[:, n].sum()) for n in range(1, last)),
+        *((n, reference.means[n], int(counts[:, n].sum())) for n in range(1, last)),
         *((last, value, count) for side in (reference, live) for value, count in side.high),
     ]
     for end in (0, last):
         if not any(place == end for place, _, _ in atoms):
             atoms.append((end, edges[min(end, last - 1)], 0))
     atoms.sort()
-    bins, values, weights = (np.array(part) for part in zip(*atoms, strict=True))
-    weights = weights / weights.sum()
+    bins, values, sizes = (np.array(part) for part in zip(*atoms, strict=True))
     return Pair(
         reference=_side_of_numbers(reference, edges),
         live=_side_of_numbers(live, edges),
-        atoms=Atoms(weights, bins, values, _variance_within(reference), (edges[0], edges[-1])),
+        atoms=Atoms(sizes, bins, values, _variance_within(reference), (edges[0], edges[-1])),
         places=places,
         tenths=_tenths(counts[0]),
         windows=np.array(reference.windows),
@@ -196,11 +204,10 @@ def pair_of_categories(reference: Categories, live: Categories) -> Pair:
     counts = np.array([_pooled([*side.counts, side.other], kept) for side in (reference, live)])
     windows = [_pooled(window, kept) for window in reference.windows]
     bins = np.arange(kept + 1)
-    weights = counts.sum(axis=0) / counts.sum()
     return Pair(
         reference=Side(counts[:1]),
         live=Side(counts[1:]),
-        atoms=Atoms(weights, bins),
+        atoms=Atoms(counts.sum(axis=0), bins),
         places=None,
         tenths=bins,
         windows=np.array(windows),

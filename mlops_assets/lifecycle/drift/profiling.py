@@ -36,21 +36,25 @@ def profile_columns(source: Any) -> tuple[int, list[ColumnProfile]]:
 
 
 def windows_counted(profile: Profile, windows: dict[str, Any]) -> Profile:
-    """The profile with the bin counts of each window; of columns that every window has."""
-    keys = sorted(windows)
-    scanned = [scan(windows[key], profile) for key in keys]
-    columns = []
-    for place, column in enumerate(profile.columns):
-        sides = [window.columns[place] for window in scanned]
-        numbers, categories = column.numbers, column.categories
-        if numbers and all(s.numbers for s in sides):
-            counts = [s.numbers.counts for s in sides if s.numbers]
-            numbers = numbers.model_copy(update={"windows": counts})
-        if categories and all(s.categories for s in sides):
-            counts = [[*s.categories.counts, s.categories.other] for s in sides if s.categories]
-            categories = categories.model_copy(update={"windows": counts})
-        columns.append(column.model_copy(update={"numbers": numbers, "categories": categories}))
+    """The profile with the bin counts of each window, of columns that every window has."""
+    scanned = [scan(windows[key], profile) for key in sorted(windows)]
+    columns = [
+        _with_windows(column, [window.columns[place] for window in scanned])
+        for place, column in enumerate(profile.columns)
+    ]
+    keys = sorted({*profile.windows, *windows})
     return profile.model_copy(update={"columns": columns, "windows": keys})
+
+
+def _with_windows(column: ColumnProfile, sides: list[ColumnProfile]) -> ColumnProfile:
+    facts: dict[str, Any] = {}
+    numbers = [side.numbers.counts for side in sides if side.numbers]
+    if column.numbers and len(numbers) == len(sides):
+        facts["numbers"] = column.numbers.model_copy(update={"windows": numbers})
+    tallies = [[*c.counts, c.other] for c in (side.categories for side in sides) if c]
+    if column.categories and len(tallies) == len(sides):
+        facts["categories"] = column.categories.model_copy(update={"windows": tallies})
+    return column.model_copy(update=facts)
 
 
 def _profile(rows: Rows, column: Column, size: int) -> ColumnProfile:

@@ -43,6 +43,11 @@ class Column:
     @property
     def numbers(self) -> "pl.Expr":
         """Its values as floats, null where missing: of times seconds since 1970."""
+        return self.floats.fill_nan(None) if self.family == "number" else self.floats
+
+    @property
+    def floats(self) -> "pl.Expr":
+        """``numbers`` with NaN as it is, which is at most nothing."""
         import polars as pl
 
         column = pl.col(self.place)
@@ -51,7 +56,7 @@ class Column:
         if self.family.startswith("time"):
             zone = "UTC" if self.family.endswith("zone") else None
             return column.cast(pl.Datetime("us", zone)).dt.epoch("us").cast(pl.Float64) / 1e6
-        return column.cast(pl.Float64).fill_nan(None)
+        return column.cast(pl.Float64)
 
     @property
     def text(self) -> "pl.Expr":

@@ -46,11 +46,26 @@ class ColumnDrift(Report):
     live: ColumnSide | None = None
 
 
+class JointDrift(Report):
+    """All columns together, on ``rows`` rows a side.
+
+    ``value`` is how often a live row is told from one of the reference, 0.5 where it is chance.
+    """
+
+    statistic: str
+    value: float | None
+    threshold: float | None
+    rows: int
+    columns: list[str]
+    verdict: DriftVerdict
+    reason: str = ""
+
+
 class DriftReport(Report):
     """Live traffic of a window against what the version was judged on.
 
-    ``drifted`` is of any column, ``prediction_drifted`` of the answers alone: the first warns, the
-    second is what a person is called for.
+    ``drifted`` is of any column, or of all together; ``prediction_drifted`` of the answers alone:
+    the first warns, the second is what a person is called for.
     """
 
     model: str
@@ -59,6 +74,7 @@ class DriftReport(Report):
     rows: int
     reference_rows: int
     columns: list[ColumnDrift]
+    multivariate: JointDrift | None = None
     share: float
     drifted: bool
     prediction_drifted: bool = False

@@ -118,10 +118,10 @@ def _missing(column: Column) -> "pl.Expr":
 def _number_facts(column: Column, edges: list[float]) -> "list[pl.Expr]":
     import polars as pl
 
-    values, place = column.numbers, column.place
+    values, raw, place = column.numbers, column.floats, column.place
     return [
-        *((values <= edge).sum().alias(f"{place} upto {n}") for n, edge in enumerate(edges)),
-        pl.when(values <= edges[0]).then(values).sum().alias(f"{place} low"),
+        *((raw <= edge).sum().alias(f"{place} upto {n}") for n, edge in enumerate(edges)),
+        pl.when(raw <= edges[0]).then(raw).sum().alias(f"{place} low"),
         pl.when(values > edges[-1]).then(values).sum().alias(f"{place} high"),
         values.is_infinite().sum().alias(f"{place} infinite"),
         values.mean().alias(f"{place} mean"),
@@ -134,10 +134,9 @@ def _number_facts(column: Column, edges: list[float]) -> "list[pl.Expr]":
 def _by_category(rows: Rows, column: Column, before: Categories) -> "pl.LazyFrame":
     import polars as pl
 
-    names = rows.frame.select(column.text.alias("name")).drop_nulls()
-    if before.hashes:
-        # Else each of a million categories would be counted, and most are not kept.
-        names = names.filter(pl.col("name").is_in(before.names))
+    names = rows.frame.select(column.text.alias("name"))
+    # Else each of a million new categories would be counted.
+    names = names.filter(pl.col("name").is_in(before.names))
     return names.group_by("name").agg(pl.len())
 
 
@@ -145,11 +144,19 @@ def _sampled(rows: Rows, column: Column, size: int) -> "pl.LazyFrame":
     """Categories of rows from all over the window, with their counts."""
     import polars as pl
 
-    step = max(1, size // ASKED_ROWS)
-    names = rows.frame.select(column.text.alias("name"))
-    if step > 1:
-        names = names.with_row_index().filter(pl.col("index") % step == 0).select("name")
+    names = spread(rows.frame.select(column.text.alias("name")), size, ASKED_ROWS)
     return names.drop_nulls().group_by("name").agg(pl.len())
+
+
+def spread(frame: "pl.LazyFrame", size: int, most: int) -> "pl.LazyFrame":
+    """At most so many rows of a frame of a size, from all over it, the same each time."""
+    import polars as pl
+
+    step = -(-size // most)
+    if step < 2:
+        return frame
+    place = "row number"
+    return frame.with_row_index(place).filter(pl.col(place) % step == 0).drop(place)
 
 
 def _column(before: ColumnProfile, column: Column | None, found: _Found) -> ColumnProfile:

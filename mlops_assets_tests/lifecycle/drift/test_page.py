@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.lifecycle.drift.html import drift_html, snapshot
+from mlops_assets.lifecycle.drift.html import drawable, drift_html, snapshot
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets_tests.lifecycle.drift.worlds import ROWS, compared, mixed, normal
 
@@ -44,8 +44,22 @@ def test_page_leaves_out_what_has_no_distance(tmp_path):
     ]  # fmt: skip
 
 
+def test_page_is_drawn_from_a_sample_and_shows_the_verdict_on_all_rows(tmp_path):
+    reference = mixed(20_000)
+    live = mixed(20_000, 1).assign(gap=np.where(np.arange(20_000) % 500 == 1, 0.0, np.nan))
+    reference["gap"] = live["gap"]
+    report = compared(reference, live)
+    drawn = {
+        r.metric_value_location.metric.params["column"]: r.value
+        for r in snapshot(report, reference, live).metric_results.values()
+    }
+    # Of the 40 values of "gap" none is among the rows that are drawn.
+    assert drawn == {c.column: c.value for c in report.columns if c.column != "gap"}
+
+
 def test_page_without_columns_is_refused(tmp_path):
     report = compared(mixed(), mixed(5))
+    assert not drawable(report)
     with pytest.raises(EvidenceError, match="no column has a distance"):
         drift_html(report, mixed(), mixed(5), tmp_path / "drift.html")
     assert list(tmp_path.iterdir()) == []
