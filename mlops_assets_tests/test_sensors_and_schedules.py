@@ -471,7 +471,7 @@ def test_a_gate_that_refused_is_told_as_such_and_ends_in_a_call_for_a_person(lab
     assert not result.success
     alert_of(lab, result)
     assert inbox.alerts[0]["kind"] == "rejected"
-    assert "live_lifecycle failed: the gate refused: rejected" in inbox.alerts[0]["message"]
+    assert "live_lifecycle failed: the gate refused: below_floor" in inbox.alerts[0]["message"]
 
     for _ in range(2):
         data = tick(lab, before(lab, 4))

@@ -167,6 +167,11 @@ def test_tasks_whose_answers_do_not_say_how_sure_they_are(task):
     assert words == f"task {task}: an answer does not say how uncertain it is"
 
 
+def test_where_no_positive_is_to_be_expected_there_is_no_estimate():
+    made, words = found("roc_auc", np.full(500, 1e-12), answered(*drawn(99)))
+    assert (made, words) == (None, "no finite roc_auc is to be expected")
+
+
 def test_without_answers_there_is_no_estimate():
     assert found("accuracy", np.empty(0), from_probabilities())[1] == "nothing was answered"
     assert "no answers on the hold-out" in found("accuracy", probabilities(), None)[1]

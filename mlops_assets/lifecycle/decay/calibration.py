@@ -44,7 +44,11 @@ def calibration(
     truth, said = _said(spec, live)
     found = _ratio(truth, said, live, spec.gate.alpha)
     if found is None:
-        return None, f"no interval for observed over expected on {len(truth)} labels"
+        expected = _mean(said, live)
+        return None, (
+            f"no interval for observed over expected: {len(truth)} labels of "
+            f"{len(set(live.clusters))} units, mean answer {expected:.3g}"
+        )
     low, high = found.low, found.high
     slope = _slope(spec, truth, said, live)
     off = not low <= 1 <= high or (slope is not None and not slope[1] <= 1 <= slope[2])
