@@ -80,16 +80,23 @@ class _Found:
         import polars as pl
 
         facts = [pl.len().alias("rows")]
+        of_text: list[list[pl.Expr]] = []
         counted: dict[str, pl.LazyFrame] = {}
         for before, column in pairs:
-            facts.append(_missing(column).alias(f"{column.place} missing"))
-            if column.family != before.family:
-                continue
-            if before.numbers is not None:
-                facts += _number_facts(column, before.numbers.edges)
-            if before.categories is not None:
+            found = [_missing(column).alias(f"{column.place} missing")]
+            same = column.family == before.family
+            if same and before.numbers is not None:
+                found += _number_facts(column, before.numbers.edges)
+            if same and before.categories is not None:
                 counted[before.name] = _by_category(rows, column, before.categories)
-        self.facts = collect(rows.frame.select(facts)).row(0, named=True)
+            if before.kind == "text":
+                of_text.append(found)
+            else:
+                facts += found
+        self.facts: dict[str, Any] = {}
+        # Long text is read slower than numbers, which would wait for it in memory.
+        for each in (facts, *of_text):
+            self.facts |= collect(rows.frame.select(each)).row(0, named=True)
         self.rows = int(self.facts["rows"])
         self.counts = {name: dict(collect(each).iter_rows()) for name, each in counted.items()}
         self.asked = {
