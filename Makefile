@@ -42,8 +42,9 @@ bench: $(TEST_READY)  ## every benchmark, into benchmarks/results
 		$(BIN)/python $$file --json $(RESULTS)/$$(basename $$file .py).json || exit 1; \
 	done
 
-bench-peers: $(TEST_READY)  ## the servers that benchmarks/serving.py compares with
+bench-peers: $(TEST_READY)  ## what benchmarks/serving.py and benchmarks/drift.py compare with
 	$(BIN)/python benchmarks/serving.py --make-peers
+	$(BIN)/python benchmarks/drift.py --make-peers
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed" >&2; exit 1; }

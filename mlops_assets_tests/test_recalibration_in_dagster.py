@@ -10,6 +10,7 @@ from mlops_assets_tests.harness import checks, errors, of_week, visits, week, we
 
 WEEKS = 7
 ROWS = 800
+STAGES = ["trained_model", "evaluation_report", "deployment"]
 RECALIBRATE = {ADVICE_TAG: "recalibrate"}
 
 
@@ -29,10 +30,16 @@ def shop(lab):
     lab.declare(weekly(monitoring__decay={"drop": 0.03}))
     assert lab.fill(0, WEEKS - 1).success
     with lab.server() as lab.url:
-        stages = ["trained_model", "evaluation_report", "deployment"]
-        first = lab.run("lifecycle", week(2), only=stages)
+        first = lab.run("lifecycle", week(2), only=STAGES)
         assert first.success, errors(first)
         yield lab
+
+
+def metadata(result, asset):
+    (event,) = [
+        e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == asset
+    ]
+    return event.step_materialization_data.materialization.metadata
 
 
 def trains(lab, number, **tags):
@@ -45,7 +52,17 @@ def metrics(report, side):
 
 @pytest.mark.slow
 def test_a_recalibrated_champion_passes_the_gate_and_serves(shop):
-    result = shop.run("lifecycle", week(4), **RECALIBRATE)
+    asked = rarer_from(3)[lambda f: of_week(f, 3)]
+    shop.ask(shop.url, asked)
+    watched = shop.run("monitoring", week(3))
+    assert watched.success, errors(watched)
+    advice = shop.stored("advice", week(3))
+    assert advice.action == "recalibrate", advice
+    assert "the level is off" in advice.reasons[0]
+    assert not checks(watched)["advice/nothing_to_do"].passed
+    assert metadata(watched, "advice")["action"].value == "recalibrate"
+
+    result = shop.run("lifecycle", week(4), only=STAGES, **RECALIBRATE)
     assert result.success, errors(result)
     assert all(check.passed for check in checks(result).values())
     report = shop.stored("evaluation_report", week(4))

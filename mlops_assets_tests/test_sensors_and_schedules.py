@@ -10,10 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import dagster as dg
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from mlops_assets.automation.alerts import failure_sensor
 from mlops_assets.components.lifecycle import lifecycle_definitions
 from mlops_assets.definitions import resources
+from mlops_assets.lifecycle.alerts.outbox import Outbox
+from mlops_assets.lifecycle.alerts.tables import CHANNELS, DELIVERIES
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets_tests.harness import errors, free_port, of_week, visits, week, weekly
 
@@ -143,11 +146,20 @@ def _in(frame, *numbers):
 def lab(watched):
     """The watched model as declared; runs that a test adds are taken away again."""
     before = {run.run_id for run in watched.instance.get_runs()}
-    watched.declare(live())
+    watched.declare(live(retrain__on=["drift"]))
+    empty_outbox(watched)
     yield watched
     for run in watched.instance.get_runs():
         if run.run_id not in before:
             watched.instance.delete_run(run.run_id)
+
+
+def empty_outbox(lab):
+    """Nobody was told of anything yet."""
+    Outbox(lab.settings.database_url)
+    with sa.create_engine(lab.settings.database_url).begin() as connection:
+        connection.execute(DELIVERIES.delete())
+        connection.execute(CHANNELS.delete())
 
 
 class Said(logging.Handler):
@@ -219,20 +231,21 @@ def test_a_drifted_report_asks_for_one_retrain_of_the_newest_complete_window(lab
     assert data.cursor == report
 
 
-def test_the_retrain_trains_on_the_newest_window_whichever_gave_the_alarm(lab, inbox):
-    (request,) = tick(lab, before(lab, 1)).run_requests
-    assert request.tags["mlops/report_window"] == week(1, FIRST)
-    assert request.partition_key == NEWEST
+def test_a_window_that_was_filled_in_later_is_old_news(lab, inbox):
+    data = tick(lab, before(lab, 1))
+    assert data.run_requests == []
+    assert f"old news: window {week(4, FIRST)} has a verdict already" in data.skip_message
+    assert [a["kind"] for a in inbox.alerts] == ["data"], "of the broken window after it only"
 
 
 def test_labels_that_come_late_move_the_retrain_to_an_earlier_window(lab, inbox):
-    lab.declare(live(columns__label_delay="10d"))
+    lab.declare(live(retrain__on=["drift"], columns__label_delay="10d"))
     (request,) = tick(lab, before(lab, 4)).run_requests
     assert request.partition_key == week(3, FIRST)
 
 
 def test_with_the_new_cursor_the_same_report_asks_for_nothing(lab, inbox):
-    first = tick(lab, before(lab, 1))
+    first = tick(lab, before(lab, 4))
     assert len(first.run_requests) == 1
     again = tick(lab, str(max(ids(lab).values())))
     assert again.run_requests == []
@@ -242,9 +255,10 @@ def test_with_the_new_cursor_the_same_report_asks_for_nothing(lab, inbox):
 def test_a_report_that_started_a_retrain_never_starts_another_whatever_the_cursor(lab, inbox):
     (request,) = tick(lab, before(lab, 4)).run_requests
     past_run(lab, report=request.tags["mlops/report"], report_window=week(4, FIRST))
-    lab.declare(live(retrain__cooldown="0s"))
+    lab.declare(live(retrain__on=["drift"], retrain__cooldown="0s"))
     data = tick(lab, before(lab, 4))
-    assert [r.tags["mlops/report"] for r in data.run_requests] == [str(ids(lab)[1])]
+    assert data.run_requests == []
+    assert f"report {ids(lab)[4]} has already started a retrain" in data.skip_message
 
 
 def test_every_report_since_the_cursor_is_read_and_none_asks_twice(lab, inbox):
@@ -255,11 +269,11 @@ def test_every_report_since_the_cursor_is_read_and_none_asks_twice(lab, inbox):
         seen.append(data.cursor)
         cursor = data.cursor
     found = ids(lab)
-    assert asked == [week(4, FIRST), week(1, FIRST)]
+    assert asked == [week(4, FIRST)]
     assert cursor == str(max(found.values()))
     told = [a["message"] for a in inbox.alerts]
-    assert [t.split(": ")[1].split(";")[0] for t in told] == ["drifted", "drifted", "broken"]
-    assert told[0].endswith("a retrain is asked for")
+    assert [t.split(": ")[1].split(";")[0] for t in told] == ["drifted", "broken"]
+    assert told[0].endswith("a retrain is asked for (refit)")
 
 
 def test_a_report_whose_run_still_runs_waits_and_keeps_the_cursor(lab, inbox):
@@ -292,8 +306,8 @@ def test_during_the_cooldown_nothing_is_asked_for(lab, inbox):
     data = tick(lab, before(lab, 4))
     assert data.run_requests == []
     assert "cooling down until" in data.skip_message
-    assert len(inbox.alerts) == 3, "people hear of it all the same"
-    assert "drifted; cooling down until" in inbox.alerts[0]["message"]
+    assert [a["kind"] for a in inbox.alerts] == ["drift", "data"], "people hear of it all the same"
+    assert "; cooling down until" in inbox.alerts[0]["message"]
 
 
 def test_a_run_by_hand_does_not_cool_the_sensor_down(lab, inbox):
@@ -302,7 +316,7 @@ def test_a_run_by_hand_does_not_cool_the_sensor_down(lab, inbox):
 
 
 def test_a_spent_weekly_budget_asks_a_person(lab, inbox):
-    lab.declare(live(retrain__cooldown="0s", retrain__max_per_week=2))
+    lab.declare(live(retrain__on=["drift"], retrain__cooldown="0s", retrain__max_per_week=2))
     for number in (7, 8):
         past_run(lab, report=str(number), report_window=f"2020-01-0{number}")
     data = tick(lab, before(lab, 4))
@@ -319,7 +333,7 @@ def test_a_retrain_under_way_keeps_the_sensor_from_asking(lab, inbox, status):
 
 
 def test_a_retrain_that_failed_on_the_window_asks_a_person(lab, inbox):
-    lab.declare(live(retrain__cooldown="0s"))
+    lab.declare(live(retrain__on=["drift"], retrain__cooldown="0s"))
     failed = dg.DagsterRunStatus.FAILURE
     for number in (1, 4):
         past_run(lab, "drift", failed, report="7", report_window=week(number, FIRST))
@@ -333,18 +347,20 @@ def test_with_an_empty_on_a_drifted_report_only_alerts(lab, inbox):
     data = tick(lab, before(lab, 4))
     assert data.run_requests == []
     assert "drifted, and retrain.on is empty" in data.skip_message
-    assert [a["kind"] for a in inbox.alerts] == ["drift"] * 3
+    assert [a["kind"] for a in inbox.alerts] == ["drift", "data"]
 
 
 def test_broken_data_alerts_and_starts_no_retrain(lab, inbox):
     data = tick(lab, before(lab, 2))
     assert data.run_requests == []
-    assert "fix the data" in data.skip_message
+    assert "fix the data, no retrain on it: minutes is broken" in data.skip_message
     (alert,) = inbox.alerts
-    assert alert["message"].startswith(f"drift_report of window {week(2, FIRST)}: broken; fix the")
+    assert alert["kind"] == "data"
+    assert alert["message"].startswith(f"drift_report of window {week(2, FIRST)}: broken; advice")
 
 
 def test_a_decayed_report_asks_for_a_retrain_of_its_own(lab, inbox):
+    lab.declare(live())
     data = tick(lab, before(lab, 4, DECAY), on="decay")
     (request,) = data.run_requests
     assert request.run_key == f"live:decay:{ids(lab, DECAY)[4]}"
@@ -355,11 +371,116 @@ def test_a_decayed_report_asks_for_a_retrain_of_its_own(lab, inbox):
 
 def test_drift_and_decay_of_one_window_start_one_retrain(lab, inbox):
     lab.declare(live(retrain__cooldown="0s"))
-    (request,) = tick(lab, before(lab, 4)).run_requests
-    tags = {k.removeprefix("mlops/"): v for k, v in request.tags.items() if k.startswith("mlops/")}
-    past_run(lab, **tags)
-    decay = tick(lab, before(lab, 4, DECAY), on="decay")
-    assert all(r.tags["mlops/report_window"] != week(4, FIRST) for r in decay.run_requests)
+    drift = tick(lab, before(lab, 4))
+    assert drift.run_requests == []
+    assert "drifted; live_on_decay answers for the window" in drift.skip_message
+    (request,) = tick(lab, before(lab, 4, DECAY), on="decay").run_requests
+    assert request.tags["mlops/report_window"] == week(4, FIRST)
+
+
+# --- the advice -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def advised(lab):
+    """Changes the stored advice on window 4, for a test."""
+    file = lab.file("advice", NEWEST)
+    stored, manager = file.read_bytes(), resources()["reports"]
+    advice = lab.stored("advice", NEWEST)
+
+    def change(**fields):
+        path = manager.path(dg.AssetKey(["live", "advice"]), NEWEST)
+        manager.write(path, advice.model_copy(update=fields))
+
+    yield change
+    file.write_bytes(stored)
+
+
+def test_the_run_is_told_what_the_advice_is(lab, inbox, advised):
+    for action in ("refit", "recalibrate"):
+        advised(action=action)
+        (request,) = tick(lab, before(lab, 4)).run_requests
+        assert request.tags["mlops/advice"] == action
+
+
+def test_on_broken_data_nothing_is_trained_whatever_drifted(lab, inbox, advised):
+    advised(action="fix_the_data", reasons=["minutes looks like seconds"])
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    alert = inbox.alerts[0]
+    assert alert["kind"] == "data"
+    assert "fix the data, no retrain on it: minutes looks like seconds" in alert["message"]
+
+
+def test_what_the_advice_leaves_is_a_warning_in_the_log_and_calls_nobody(lab, inbox, advised):
+    advised(action="leave", reasons=["the answers did not move"])
+    said = Said()
+    data = tick(lab, before(lab, 4), said=said)
+    assert data.run_requests == []
+    assert "the advice is to leave it: the answers did not move" in data.skip_message
+    assert [line for line in said.lines if "advice: leave (the answers did not move)" in line]
+    assert [a["kind"] for a in inbox.alerts] == ["data"], "of window 2"
+
+
+def test_a_leave_that_wants_a_person_calls_one(lab, inbox, advised):
+    advised(action="leave", needs_person=True)
+    assert tick(lab, before(lab, 4)).run_requests == []
+    assert inbox.alerts[0]["kind"] == "drift"
+
+
+@pytest.mark.parametrize("report", ["drift_report_at", "performance_report_at"])
+def test_an_advice_on_other_reports_is_void(lab, inbox, advised, report):
+    advised(**{report: datetime(2026, 1, 1, tzinfo=UTC)})
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert "no advice says what to do: the advice of" in data.skip_message
+    assert "is on earlier reports" in inbox.alerts[0]["message"]
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"type": "Advice", "report": {}}'])
+def test_without_an_advice_people_are_told_and_nothing_is_trained(lab, inbox, advised, text):
+    file = lab.file("advice", NEWEST)
+    file.unlink() if text is None else file.write_text(text, "utf-8")
+    data = tick(lab, before(lab, 4))
+    assert data.run_requests == []
+    assert inbox.alerts[0]["kind"] == "drift"
+    assert "there is no advice on the window" in inbox.alerts[0]["message"]
+
+
+def test_a_tick_that_is_evaluated_again_tells_nobody_twice(lab, inbox):
+    """As after a kill before the cursor was written."""
+    first, again = tick(lab, before(lab, 4)), tick(lab, before(lab, 4))
+    assert [r.run_key for r in first.run_requests] == [r.run_key for r in again.run_requests]
+    assert [a["kind"] for a in inbox.alerts] == ["drift"]
+
+
+def test_a_run_by_hand_for_history_does_not_crowd_out_the_budget(lab, inbox):
+    lab.declare(live(retrain__on=["drift"], retrain__cooldown="0s", retrain__max_per_week=1))
+    past_run(lab, report="7", report_window="2020-01-07")
+    for _ in range(101):
+        past_run(lab, "manual")
+    assert "max_per_week is 1: asks a person" in tick(lab, before(lab, 4)).skip_message
+
+
+def test_a_gate_that_refused_is_told_as_such_and_ends_in_a_call_for_a_person(lab, inbox):
+    never = {"metric": "log_loss", "margin": 0.02, "floor": {"roc_auc": 0.999}}
+    changes = {"retrain__on": ["drift"], "retrain__give_up_after": 1, "retrain__cooldown": "0s"}
+    lab.declare(live(gate=never, **changes))
+    tags = {"mlops/trigger": "drift", "mlops/report": "7", "mlops/report_window": "2020-01-07"}
+    result = lab.run("lifecycle", NEWEST, **tags)
+    assert not result.success
+    alert_of(lab, result)
+    assert inbox.alerts[0]["kind"] == "rejected"
+    assert "live_lifecycle failed: the gate refused: below_floor" in inbox.alerts[0]["message"]
+
+    for _ in range(2):
+        data = tick(lab, before(lab, 4))
+        assert data.run_requests == []
+        assert "the gate refused 1 retrains in a row" in data.skip_message
+    assert [a["kind"] for a in inbox.alerts] == ["rejected", "escalation", "data"]
+
+    past_run(lab, "manual", dg.DagsterRunStatus.FAILURE)
+    assert len(tick(lab, before(lab, 4)).run_requests) == 1, "a person has trained"
 
 
 # --- schedules ------------------------------------------------------------------------------
@@ -485,14 +606,14 @@ def test_a_failed_run_reaches_the_channel_with_its_cause_and_a_link(lab, inbox):
 
 
 def test_drift_reaches_the_channel_with_a_link_to_its_run(lab, inbox):
-    tick(lab, before(lab, 1))
+    tick(lab, before(lab, 4))
     (alert, *_) = inbox.alerts
     assert alert["model"] == "live"
     assert alert["kind"] == "drift"
-    what = f"drift_report of window {week(1, FIRST)}: drifted"
-    assert alert["message"] == f"{what}; a retrain is asked for"
+    what = f"drift_report of window {week(4, FIRST)}: drifted; advice: refit (decayed on 400 mature"
+    assert alert["message"].startswith(what)
     record = lab.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=DRIFT, asset_partitions=[week(1, FIRST)]), limit=1
+        dg.AssetRecordsFilter(asset_key=DRIFT, asset_partitions=[NEWEST]), limit=1
     ).records[0]
     assert alert["link"].endswith(f"/runs/{record.run_id}")
 

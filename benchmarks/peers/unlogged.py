@@ -19,7 +19,7 @@ class Dropping(app.ServerLog):
 
 if __name__ == "__main__":
     app.ServerLog = Dropping
-    # What is dropped need not be encoded: the answers still are, for the reply.
+    # What is dropped need not be encoded either.
     records.encode = lambda record: b""
     records.encode_batch = lambda batch, answers: b""
     server.serve(Settings.from_environment(), port=int(sys.argv[1]))

@@ -32,9 +32,8 @@ def failure_sensor() -> dg.SensorDefinition:
                 kind="failure" if refusal is None else "rejected",
                 message=f"{run.job_name} failed: {refusal or _first_error(context)}",
                 link=f"{platform.settings.dagster_url}/runs/{run.run_id}",
-                # Seen again after a crash it is the same; the next run that fails is another.
-                subject=run.run_id,
-                once=True,
+                # A backfill that fails window by window is one thing to look at.
+                subject=f"{run.job_name} {_failed_step(context)}",
             ),
             run.tags.get(ALERTS_TAG, "console").split(","),
             context.log,
@@ -79,6 +78,10 @@ def delivery_sensor() -> dg.SensorDefinition:
         return dg.SkipReason("; ".join(map(str, rounds)) or "no alert waits")
 
     return deliver_alerts
+
+
+def _failed_step(context: dg.RunFailureSensorContext) -> str:
+    return next((str(event.step_key) for event in context.get_step_failure_events()), "")
 
 
 def _first_error(context: dg.RunFailureSensorContext) -> str:

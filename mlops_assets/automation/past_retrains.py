@@ -49,6 +49,7 @@ def _past_retrain(instance: dg.DagsterInstance, record: Any) -> PastRetrain:
         report_id=run.tags.get(REPORT_TAG),
         window=run.tags.get(REPORT_WINDOW_TAG),
         state=_state(instance, run),
+        number=record.storage_id,
     )
 
 

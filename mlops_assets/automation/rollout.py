@@ -149,6 +149,7 @@ def _rollout_sensor(spec: ModelSpec, job_name: str) -> dg.SensorDefinition:
                 kind="rollout",
                 message=f"{step}; {decision.reason}",
                 link=f"{platform.settings.dagster_url}/assets/{spec.name}/deployment",
+                subject=step,
             )
             notifier.send(alert, spec.alerts, context.log)
         if decision.kind == "more_traffic" and context.cursor == step:

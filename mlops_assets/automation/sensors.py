@@ -109,7 +109,7 @@ def _tell(
     """Call people where the outcome wants it; what is only a warning goes to the sensor's log."""
     what = f"{REPORTS[found.trigger]} of window {found.window}: {found}"
     if isinstance(outcome, Skip) and outcome.tells is None:
-        if found.alarming:
+        if found.alarming and found.mine:
             context.log.warning(f"{what}; {outcome.reason}")
         return
     kind: Literal["alarm", "data", "escalation"] = "alarm"

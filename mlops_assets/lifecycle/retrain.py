@@ -35,6 +35,8 @@ class PastRetrain:
         The window of that report.
     state : {"running", "succeeded", "failed", "rejected"}
         ``rejected``: a model was trained, and the gate refused it.
+    number : int
+        In which order they were recorded, where that is known: clocks may be wrong.
     """
 
     at: datetime
@@ -42,6 +44,7 @@ class PastRetrain:
     report_id: str | None
     window: str | None
     state: Literal["running", "succeeded", "failed", "rejected"]
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ class Finding:
     def alarming(self) -> bool:
         """Whether there is anything to answer."""
         return self.verdict in ALARMS or self.action not in (None, "leave")
+
+    @property
+    def mine(self) -> bool:
+        """Whether the sensor that read it answers for the window."""
+        return self.answered_by in (None, self.trigger)
 
     def __str__(self) -> str:
         return f"{self.verdict}; advice: {self.action or 'none'} ({self.words})"
@@ -166,7 +174,7 @@ def answering(drift_verdict: str, performance_verdict: str, on: tuple[str, ...])
 
 
 def _answered_elsewhere(spec: "ModelSpec", found: Finding) -> Skip | None:
-    if found.answered_by in (None, found.trigger):
+    if found.mine or not found.alarming:
         return None
     return Skip(f"{found.verdict}; {spec.name}_on_{found.answered_by} answers for the window")
 
@@ -206,7 +214,7 @@ def refused_in_a_row(past: list[PastRetrain]) -> int:
 
 
 def _since_the_last_good(past: list[PastRetrain]) -> list[PastRetrain]:
-    newest_first = sorted(past, key=lambda p: p.at, reverse=True)
+    newest_first = sorted(past, key=lambda p: (p.number, p.at), reverse=True)
     return list(takewhile(lambda p: p.trigger != "manual" and p.state != "succeeded", newest_first))
 
 

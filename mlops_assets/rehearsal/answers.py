@@ -77,7 +77,7 @@ def answers_of(copy: Copy, window: str, now: datetime) -> Answers:
         rows=rows.reset_index(drop=True),
         truth=answered.truth,
         predicted=spec.task_type.predicted(answered.answers) if places else np.empty(0),
-        units=answered.units,
+        units=np.asarray(answered.units),
         weights=answered.weights,
         problem=problem,
     )

@@ -1,7 +1,8 @@
 """The loop over history under three policies, and what each was worth."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +89,15 @@ def backtest(request: Request, now: datetime, tell: Callable[[str], None]) -> Ba
     span = span_of(spec, request.first, request.last, now)
     declared_changes(request.truth, span.played)
     end = _claim(request, span.end)
+    with _alone(request.home):
+        report = _played(request, spec, span, end, tell)
+        _write(request.home, report)
+    return report
+
+
+def _played(
+    request: Request, spec: ModelSpec, span: Span, end: datetime, tell: Callable[[str], None]
+) -> BacktestReport:
     first = _copy(request, spec, "first")
     data = bring_data(first, span, request.production, tell)
     judgement = first_champion(first, span)
@@ -99,9 +109,19 @@ def backtest(request: Request, now: datetime, tell: Callable[[str], None]) -> Ba
         state = Replay(copy, span.played, end, _named(policy, tell)).play()
         answers[policy] = {w.key: answers_of(copy, w.key, end) for w in span.played}
         outcomes[policy] = outcome(policy, copy, state, span.played, answers[policy])
-    report = _report(request, spec, span, judgement, outcomes, answers, counts)
-    _write(request.home, report)
-    return report
+    return _report(request, spec, span, judgement, outcomes, answers, counts)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold a home; a process that died holds none."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(home / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise EvidenceError(f"another process plays in {home}") from None
 
 
 def _named(policy: str, tell: Callable[[str], None]) -> Callable[[str], None]:

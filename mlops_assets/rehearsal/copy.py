@@ -35,6 +35,10 @@ telemetry: {{enabled: false}}
 nux: {{enabled: false}}
 # Events are kept all the same; a terminal would see each of them.
 python_logs: {{python_log_level: CRITICAL}}
+# Four processes a step, to keep what nobody prints.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 run_storage:
   module: mlops_assets.rehearsal.run_storage
   class: PlayedRuns

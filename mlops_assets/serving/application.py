@@ -6,12 +6,13 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from mlops_assets.serving.answers import Answered
 from mlops_assets.serving.bodies import read_body
 from mlops_assets.serving.endpoints import KEY, Endpoints
 from mlops_assets.serving.errors import RequestError
 from mlops_assets.serving.patience import Patience
 from mlops_assets.serving.predictions import Address, Asked, Predictions, Reply, address_of
-from mlops_assets.serving.scoring import Answered, Outcome
+from mlops_assets.serving.scoring import Outcome
 
 # Reading more than this on the event loop would make other clients wait.
 LARGE_BODY = 64 * 1024
@@ -148,6 +149,6 @@ class Application:
                 future.set_result(outcome)
 
         scorer.submit(asked.rows, asked.arrived, done)
-        if scorer.light(len(asked.rows)):
+        if scorer.light(asked.rows.count):
             return await future
         return await self._patience.wait(future, 503, "the model has not answered in time")

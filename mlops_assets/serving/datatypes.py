@@ -1,7 +1,7 @@
 """The Open Inference Protocol's datatypes, and the bytes of the binary tensor extension."""
 
 import struct
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,7 +22,7 @@ NUMPY = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
-BYTES = "BYTES"
+BYTES: Final = "BYTES"
 DATATYPES = (*NUMPY, BYTES)
 
 

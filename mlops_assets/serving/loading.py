@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from mlops_assets.lifecycle.packed.estimator import PackedEstimator
 from mlops_assets.lifecycle.packed.worker import PACKED_FOLDER
 from mlops_assets.lifecycle.registry import Registry, Version
 from mlops_assets.lifecycle.tasks import TASKS, Task
-from mlops_assets.serving.answers import first_not_finite
+from mlops_assets.serving.answers import Columns, first_not_finite
 from mlops_assets.serving.arrays import batches_alike, for_arrays, matrix
 from mlops_assets.serving.payload import RecordReader
-from mlops_assets.serving.rows import Values
+from mlops_assets.serving.rows import Rows, Values, by_row
 
 EXAMPLE_FILE = "input_example.json"
 
@@ -42,13 +43,18 @@ class ServedModel:
         """How the estimator is asked."""
         return TASKS[self.serving.task]
 
-    def answers(self, rows: Sequence[Values]) -> list[dict[str, Any]]:
-        """What the version answers to the features of each row, one JSON-able mapping a row."""
+    def answers(self, flat: list[Any]) -> Columns:
+        """What the version answers to features that stand row after row in a list."""
         if self.packed is not None:
-            return self.task.answers(self.packed, self.packed.encode(rows))
+            return self.task.answer_columns(self.packed, self.packed.encode_flat(flat))
+        rows = by_row(flat, len(self.reader.names))
         if self.nameless is not None:
-            return self.task.answers(self.nameless, matrix(rows))
-        return self.task.answers(self.estimator, self.reader.frame(rows))
+            return self.task.answer_columns(self.nameless, matrix(rows))
+        return self.task.answer_columns(self.estimator, self.reader.frame(rows))
+
+    def answers_by_row(self, rows: Sequence[Values]) -> list[Values]:
+        """The same to one tuple of features a row: one of answers a row."""
+        return list(zip(*self.answers(list(chain.from_iterable(rows))).values(), strict=True))
 
 
 def load(registry: Registry, version: Version, folder: Path) -> ServedModel:
@@ -82,24 +88,25 @@ def load(registry: Registry, version: Version, folder: Path) -> ServedModel:
     )
     rows = _example(model, folder / EXAMPLE_FILE)
     if packed is None:
-        nameless = for_arrays(model.estimator, model.task, model.reader, rows)
+        nameless = for_arrays(model.estimator, model.task, model.reader, rows.values)
         model = replace(model, nameless=nameless)
     _warm_up(model, rows)
     # That a packed version's answer does not depend on the batch was proved when it was made.
-    alike = packed is not None or batches_alike(model.answers, rows)
+    alike = packed is not None or batches_alike(model.answers_by_row, rows.values)
     return replace(model, batches=alike)
 
 
-def _example(model: ServedModel, example: Path) -> list[Values]:
+def _example(model: ServedModel, example: Path) -> Rows:
+    nothing = Rows(model.reader.names, 0, [])
     if not example.exists():
-        return []
+        return nothing
     # MLflow writes a missing number as NaN, which is not JSON; a client writes null.
     table = json.loads(example.read_text("utf-8"), parse_constant=lambda _: None)
     records = [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
-    return model.reader.rows(records).values if records else []
+    return model.reader.rows(records) if records else nothing
 
 
-def _warm_up(model: ServedModel, rows: list[Values]) -> None:
+def _warm_up(model: ServedModel, rows: Rows) -> None:
     # The first prediction imports and compiles: it must not be a client's, and must not fail.
-    if rows and first_not_finite(model.answers(rows)) is not None:
+    if rows.count and first_not_finite(model.answers(rows.flat)) is not None:
         raise ArtifactError(f"{model.version} has no finite answer to its own example")

@@ -2,45 +2,64 @@
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UnsetType
 
+from mlops_assets.serving.answers import Answered, Columns
 from mlops_assets.serving.datatypes import BYTES, to_bytes
 from mlops_assets.serving.errors import RequestError, shown
-from mlops_assets.serving.inference import InferenceRequest
+from mlops_assets.serving.inference import Datatype, InferenceRequest
+from mlops_assets.serving.replies import OutputTensor
 
-Answers = list[dict[str, Any]]
-Output = tuple[str, list[int], list[Any]]  # datatype, shape, values in row-major order
+Output = tuple[Datatype, list[int], list[Any]]  # datatype, shape, values in row-major order
 PREDICTION_ID = "prediction_id"
 
 
-def _labels(answers: Answers) -> Output:
-    return "INT64", [len(answers)], [a["prediction"] for a in answers]
+class Wanted(NamedTuple):
+    """What an inference request has to be answered with.
+
+    Parameters
+    ----------
+    id : str or UNSET
+        The client's own.
+    outputs : list of (str, bool) or None
+        Their names, and whether each is wanted binary; None for all of them in JSON.
+    """
+
+    id: str | UnsetType
+    outputs: list[tuple[str, bool]] | None
 
 
-def _numbers(answers: Answers) -> Output:
-    return "FP64", [len(answers)], [a["prediction"] for a in answers]
+def _labels(answers: Columns) -> Output:
+    labels = answers["prediction"]
+    return "INT64", [len(labels)], labels
 
 
-def _both_probabilities(answers: Answers) -> Output:
-    pairs = [(1.0 - a["score"], a["score"]) for a in answers]
-    return "FP64", [len(answers), 2], list(chain.from_iterable(pairs))
+def _numbers(answers: Columns) -> Output:
+    numbers = answers["prediction"]
+    return "FP64", [len(numbers)], numbers
 
 
-def _probabilities(answers: Answers) -> Output:
-    return _matrix("FP64", [a["scores"] for a in answers])
+def _both_probabilities(answers: Columns) -> Output:
+    scores = answers["score"]
+    pairs = [(1.0 - score, score) for score in scores]
+    return "FP64", [len(scores), 2], list(chain.from_iterable(pairs))
 
 
-def _items(answers: Answers) -> Output:
-    return _matrix(BYTES, [a["prediction"] for a in answers])
+def _probabilities(answers: Columns) -> Output:
+    return _matrix("FP64", answers["scores"])
 
 
-def _matrix(datatype: str, rows: list[list[Any]]) -> Output:
+def _items(answers: Columns) -> Output:
+    return _matrix(BYTES, answers["prediction"])
+
+
+def _matrix(datatype: Datatype, rows: list[list[Any]]) -> Output:
     return datatype, [len(rows), len(rows[0])], list(chain.from_iterable(rows))
 
 
-OUTPUTS: dict[str, dict[str, Callable[[Answers], Output]]] = {
+OUTPUTS: dict[str, dict[str, Callable[[Columns], Output]]] = {
     "binary_classification": {"predict": _labels, "predict_proba": _both_probabilities},
     "multiclass_classification": {"predict": _labels, "predict_proba": _probabilities},
     "regression": {"predict": _numbers},
@@ -48,7 +67,7 @@ OUTPUTS: dict[str, dict[str, Callable[[Answers], Output]]] = {
     "ranking": {"items": _items, "scores": _probabilities},
 }
 
-_DESCRIBED: dict[Callable[[Answers], Output], tuple[str, list[int]]] = {
+_DESCRIBED: dict[Callable[[Columns], Output], tuple[Datatype, list[int]]] = {
     _labels: ("INT64", [-1]),
     _numbers: ("FP64", [-1]),
     _both_probabilities: ("FP64", [-1, 2]),
@@ -66,53 +85,48 @@ def described(task: str) -> list[dict[str, Any]]:
     ]
 
 
-def check_wanted(task: str, request: InferenceRequest) -> None:
-    """Refuse outputs that the model has not, before anything is scored.
+def wanted_of(task: str, request: InferenceRequest) -> Wanted:
+    """What a request wants, before anything is scored.
 
     Raises
     ------
     RequestError
-        422, naming the outputs there are.
+        422 for outputs that the model has not, naming those there are.
     """
-    if request.outputs is UNSET:
-        return
+    everything = bool((request.parameters or {}).get("binary_data_output", False))
+    if not request.outputs:
+        return Wanted(request.id, [(name, True) for name in OUTPUTS[task]] if everything else None)
     known = [*OUTPUTS[task], PREDICTION_ID]
-    for wanted in request.outputs:
-        if wanted.name not in known:
-            raise RequestError(
-                422, f"output {shown(wanted.name)}: unknown; known are {', '.join(known)}"
-            )
-        if (wanted.parameters or {}).get("classification"):
-            raise RequestError(
-                422, f"output {shown(wanted.name)}: the classification extension is not offered"
-            )
+    outputs = []
+    for output in request.outputs:
+        where, parameters = f"output {shown(output.name)}", output.parameters or {}
+        if output.name not in known:
+            raise RequestError(422, f"{where}: unknown; known are {', '.join(known)}")
+        if parameters.get("classification"):
+            raise RequestError(422, f"{where}: the classification extension is not offered")
+        outputs.append((output.name, bool(parameters.get("binary_data", everything))))
+    return Wanted(request.id, outputs)
 
 
 def output_tensors(
-    task: str, answers: Answers, ids: list[str], request: InferenceRequest
-) -> tuple[list[dict[str, Any]], list[bytes]]:
+    task: str, answered: Answered, wanted: Wanted
+) -> tuple[list[OutputTensor], list[bytes]]:
     """The outputs a request wants, and the bytes of those it wants binary, in their order."""
-    made, tail = [], []
-    for name, binary in _wanted(task, request):
+    made, answers = OUTPUTS[task], answered.columns
+    if wanted.outputs is None:
+        return [OutputTensor(name, *make(answers)) for name, make in made.items()], []
+    tensors: list[OutputTensor] = []
+    tail: list[bytes] = []
+    for name, binary in wanted.outputs:
         if name == PREDICTION_ID:
-            datatype, shape, values = BYTES, [len(ids)], ids
+            output: Output = BYTES, [answered.rows], answered.ids
         else:
-            datatype, shape, values = OUTPUTS[task][name](answers)
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+            output = made[name](answers)
+        datatype, shape, values = output
         if binary:
             tail.append(to_bytes(datatype, values))
-            tensor["parameters"] = {"binary_data_size": len(tail[-1])}
+            size = {"binary_data_size": len(tail[-1])}
+            tensors.append(OutputTensor(name, datatype, shape, parameters=size))
         else:
-            tensor["data"] = values
-        made.append(tensor)
-    return made, tail
-
-
-def _wanted(task: str, request: InferenceRequest) -> list[tuple[str, bool]]:
-    everything = bool((request.parameters or {}).get("binary_data_output", False))
-    if not request.outputs:
-        return [(name, everything) for name in OUTPUTS[task]]
-    return [
-        (wanted.name, bool((wanted.parameters or {}).get("binary_data", everything)))
-        for wanted in request.outputs
-    ]
+            tensors.append(OutputTensor(name, datatype, shape, values))
+    return tensors, tail

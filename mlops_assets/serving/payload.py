@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from mlops_assets.serving.fields import (
     kind_of,
     moment,
 )
-from mlops_assets.serving.rows import Row, Rows, Values
+from mlops_assets.serving.rows import Row, Rows, Values, by_row
 from mlops_assets.serving.typed import extras, record_type, texts
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ class RecordReader:
             return self.rows(as_records(parse_document(body)))
         records = decoded if isinstance(decoded, list) else [decoded]
         refuse_count(len(records))
-        columns = [msgspec.structs.astuple(record) for record in records]
+        values = list(chain.from_iterable(map(msgspec.structs.astuple, records)))
         # Every key and every string has two quotes: more of them mean a key that stands twice
         # (msgspec keeps the last), or an escaped quote.
-        if body.count(b'"') != self._quotes * len(columns) + self._extra_quotes(columns):
+        if body.count(b'"') != self._quotes * len(records) + self._extra_quotes(values):
             return self.rows(as_records(parse_document(body)))
-        return self.checked_rows(columns)
+        return self.checked_rows(values)
 
     def rows(self, records: list[dict[str, Any]]) -> Rows:
         """The checked records.
@@ -93,8 +94,13 @@ class RecordReader:
         refuse_count(len(records))
         return Rows.of(self.names, [self._row(n, record) for n, record in enumerate(records)])
 
-    def checked_rows(self, columns: list[Values]) -> Rows:
-        """Rows whose values are checked but for their times: features, then ``extras``.
+    def checked_rows(self, values: list[Any]) -> Rows:
+        """Rows whose values are checked but for their times.
+
+        Parameters
+        ----------
+        values : list
+            Row after row: of each its features, then ``extras``.
 
         Raises
         ------
@@ -102,10 +108,9 @@ class RecordReader:
             Naming the row whose time is no time.
         """
         if self._plain:
-            return Rows(self.names, columns)
-        return Rows.of(
-            self.names, [self._checked_row(n, values) for n, values in enumerate(columns)]
-        )
+            return Rows(self.names, len(values) // len(self.names), values)
+        rows = by_row(values, len(self.names) + len(self.extras))
+        return Rows.of(self.names, [self._checked_row(n, row) for n, row in enumerate(rows)])
 
     def _checked_row(self, number: int, values: Values) -> Row:
         serving, names = self.serving, self.names
@@ -168,11 +173,12 @@ class RecordReader:
             key={name: record[name] for name in serving.key if name in record},
         )
 
-    def _extra_quotes(self, columns: list[tuple]) -> int:
+    def _extra_quotes(self, values: list[Any]) -> int:
         if not self.extras:
             return 0
         start = len(self.names)
-        given = [v for values in columns for v in values[start:] if v is not UNSET]
+        rows = by_row(values, start + len(self.extras))
+        given = [v for row in rows for v in row[start:] if v is not UNSET]
         return 2 * len(given) + 2 * sum(isinstance(value, str) for value in given)
 
 

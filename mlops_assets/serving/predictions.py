@@ -12,6 +12,7 @@ import msgspec
 
 from mlops_assets.lifecycle.endpoint import PROBE_HEADER
 from mlops_assets.lifecycle.prediction_log import PROBE
+from mlops_assets.serving.answers import Answered
 from mlops_assets.serving.errors import RequestError
 from mlops_assets.serving.forms import INFER, INVOCATIONS, JSON, PREDICT, Form, Headers, Readers
 from mlops_assets.serving.gate import Gate
@@ -19,7 +20,7 @@ from mlops_assets.serving.keys import Key, check_scope
 from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.models import Models, Routed
 from mlops_assets.serving.rows import Rows
-from mlops_assets.serving.scoring import Answered, Scorer, Writer
+from mlops_assets.serving.scoring import Scorer, Writer
 
 _PROBE = PROBE_HEADER.encode()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
@@ -28,7 +29,7 @@ AfterAnswer = Callable[[Routed, Rows, Answered], None]
 # Status, headers and body.
 Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
 
-_NONE = Rows((), [])
+_NONE = Rows((), 0, [])
 
 log = logging.getLogger(__name__)
 

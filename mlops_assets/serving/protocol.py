@@ -217,7 +217,7 @@ class Protocol(HttpToolsProtocol):
             predictions.read(asked, self._body)
             assert asked.bound is not None
             scorer = asked.bound.scorer
-            if not scorer.light(len(asked.rows)):
+            if not scorer.light(asked.rows.count):
                 predictions.in_flight -= 1
                 return False
             self.cycle = cycle  # type: ignore[assignment]

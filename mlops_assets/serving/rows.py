@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 Values = tuple[Any, ...]
@@ -19,14 +20,17 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a request, column by column where that is all there is.
+    """The rows of a request.
 
     Parameters
     ----------
     names : sequence of str
         The features.
-    values : list of tuple
-        One a row, in the order of ``names``; None for a missing number.
+    count : int
+        How many rows.
+    flat : list
+        The values of all rows, row after row, each in the order of ``names``; None for a missing
+        number.
     units : list of (str or None) or None
     at : list of (datetime or None) or None
         When each happened (aware, UTC).
@@ -35,7 +39,8 @@ class Rows:
     """
 
     names: Sequence[str]
-    values: list[Values]
+    count: int
+    flat: list[Any]
     units: list[str | None] | None = None
     at: list[datetime | None] | None = None
     keys: list[dict[str, Any]] | None = None
@@ -46,20 +51,24 @@ class Rows:
         values, units, at, keys = map(list, zip(*rows, strict=True))
         return cls(
             names,
-            values,
+            len(rows),
+            list(chain.from_iterable(values)),
             units if any(unit is not None for unit in units) else None,
             at if any(moment is not None for moment in at) else None,
             keys if any(keys) else None,
         )
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     @property
     def unit(self) -> str | None:
         """The unit of the first row, by which the request is routed."""
         return None if self.units is None else self.units[0]
 
-    def features(self, number: int) -> dict[str, Any]:
-        """A row's features by name."""
-        return dict(zip(self.names, self.values[number], strict=True))
+    @property
+    def values(self) -> list[Values]:
+        """The values, one tuple a row."""
+        return by_row(self.flat, len(self.names))
+
+
+def by_row(flat: list[Any], width: int) -> list[Values]:
+    """Values that stand row after row, as one tuple of ``width`` a row."""
+    return list(zip(*[iter(flat)] * width, strict=True))

@@ -7,15 +7,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-from mlops_assets.serving.answers import first_not_finite
+from mlops_assets.serving.answers import Answered, Columns, first_not_finite
 from mlops_assets.serving.errors import RequestError, brief
 from mlops_assets.serving.metrics import VersionMetrics
 from mlops_assets.serving.models import Routed
 from mlops_assets.serving.payload import MAX_ROWS
-from mlops_assets.serving.records import Recorded, Recorder
-from mlops_assets.serving.rows import Rows, Values
+from mlops_assets.serving.records import Recorder
+from mlops_assets.serving.rows import Rows, Values, by_row
 
 # What would hold the event loop up for longer is scored in a thread.
 LIGHT_SECONDS = 0.004
@@ -23,14 +24,6 @@ LIGHT_SECONDS = 0.004
 SEARCHED_ROWS = 64
 
 log = logging.getLogger(__name__)
-
-
-class Answered(NamedTuple):
-    """The answers to one request, in the order of its rows, their ids, and both as JSON."""
-
-    answers: list[dict[str, Any]]
-    ids: list[str]
-    encoded: bytes
 
 
 class Writer(Protocol):
@@ -120,14 +113,14 @@ class Scorer:
 
     def _take(self) -> list[_Asked]:
         taken = [self._waiting.popleft()]
-        rows = len(taken[0].rows)
+        rows = taken[0].rows.count
         most = MAX_ROWS
         if self.light(rows):
             # Together they should be light, too.
             most = min(most, int(LIGHT_SECONDS / self._pace.row))
-        while self._waiting and rows + len(self._waiting[0].rows) <= most:
+        while self._waiting and rows + self._waiting[0].rows.count <= most:
             taken.append(self._waiting.popleft())
-            rows += len(taken[-1].rows)
+            rows += taken[-1].rows.count
         return taken
 
     def _settle(self, asked: list[_Asked], outcomes: list[Outcome]) -> None:
@@ -155,30 +148,28 @@ class Scorer:
 
     def _answered(self, asked: list[_Asked]) -> list[Answered]:
         if self._model.batches and len(asked) > 1:
-            answers = self._scored([values for request in asked for values in request.rows.values])
+            answers = self._scored_together(asked)
         else:
-            answers = [answer for request in asked for answer in self._scored(request.rows.values)]
-        now, start = datetime.now(UTC), 0
+            answers = [self._scored(request.rows.flat, request.rows.count) for request in asked]
+        now = datetime.now(UTC)
         results: list[Answered] = []
         documents: list[bytes] = []
-        for request in asked:
-            given = answers[start : start + len(request.rows)]
-            start += len(given)
-            recorded = self._recorded(request, given, now)
-            documents.append(recorded.document)
-            results.append(Answered(given, recorded.ids, recorded.answers))
+        for request, given in zip(asked, answers, strict=True):
+            prediction_id, document = self._recorded(request, given, now)
+            documents.append(document)
+            results.append(Answered(given, prediction_id, request.rows.count))
         try:
-            self._log.append(self._model.version.model, documents, start)
+            self._log.append(self._model.version.model, documents, _rows(asked))
         except OSError as error:
             self._metrics.log_failures.inc()
             log.error("%s: the prediction log can't be written: %s", self._model.version, error)
             raise _Unlogged(503, "the predictions could not be logged, so none is given") from error
         return results
 
-    def _recorded(self, asked: _Asked, answers: list[dict[str, Any]], now: datetime) -> Recorded:
+    def _recorded(self, asked: _Asked, answers: Columns, now: datetime) -> tuple[str, bytes]:
         latency_ms = (time.perf_counter() - asked.arrived) * 1000
         try:
-            return self._recorder.document(asked.rows, answers, now, latency_ms)
+            return self._recorder.recorded(asked.rows, answers, now, latency_ms)
         except ValueError:
             row = first_not_finite(answers)
             if row is None:
@@ -186,14 +177,26 @@ class Scorer:
             message = f"row {row}: the model has no finite answer to it"
             raise self._refusal(message) from None
 
-    def _scored(self, rows: list[Values]) -> list[dict[str, Any]]:
+    def _scored_together(self, asked: list[_Asked]) -> list[Columns]:
+        flat = list(chain.from_iterable([request.rows.flat for request in asked]))
+        answers, start, parts = self._scored(flat, _rows(asked)), 0, []
+        for request in asked:
+            end = start + request.rows.count
+            parts.append({name: values[start:end] for name, values in answers.items()})
+            start = end
+        return parts
+
+    def _scored(self, flat: list[Any], rows: int) -> Columns:
         # Loading has seen that the model can answer: what it can't answer now is in the values.
-        self._metrics.batch_rows.observe(len(rows))
+        self._metrics.batch_rows.observe(rows)
         try:
-            return self._model.answers(rows)
+            answers = self._model.answers(flat)
         except ValueError as error:
-            place = self._first_refused(rows)
+            place = self._first_refused(by_row(flat, len(flat) // rows))
             raise self._refusal(f"{place}the model can't score it: {brief(error)}") from error
+        if any(len(values) != rows for values in answers.values()):
+            raise RuntimeError(f"{self._model.version} has not one answer to each of {rows} rows")
+        return answers
 
     def _refusal(self, message: str) -> RequestError:
         self._metrics.refusals.inc()
@@ -203,7 +206,7 @@ class Scorer:
     def _first_refused(self, rows: list[Values]) -> str:
         for number, row in enumerate(rows[:SEARCHED_ROWS]):
             try:
-                self._model.answers([row])
+                self._model.answers(list(row))
             except ValueError:
                 return f"row {number}: "
         return ""
@@ -212,10 +215,9 @@ class Scorer:
         """What a version could not answer is what a canary is judged by."""
         version, now = self._model.version, datetime.now(UTC)
         latency_ms = (time.perf_counter() - asked.arrived) * 1000
-        nothing: list[dict[str, Any]] = [{} for _ in asked.rows.values]
         try:
-            recorded = self._recorder.document(asked.rows, nothing, now, latency_ms, status)
-            self._log.append(version.model, [recorded.document], len(asked.rows))
+            _, document = self._recorder.recorded(asked.rows, {}, now, latency_ms, status)
+            self._log.append(version.model, [document], asked.rows.count)
         except Exception as error:  # noqa: BLE001 - the client must hear of the first error
             self._metrics.log_failures.inc()
             log.error("%s: a failure can't be logged: %s", version, brief(error))
@@ -254,7 +256,7 @@ class Pace:
 
 
 def _rows(asked: Sequence[_Asked]) -> int:
-    return sum(len(request.rows) for request in asked)
+    return sum([request.rows.count for request in asked])
 
 
 class _Unlogged(RequestError):

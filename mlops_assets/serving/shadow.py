@@ -7,7 +7,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 from mlops_assets.lifecycle.registry import SHADOW
-from mlops_assets.serving.answers import first_not_finite
+from mlops_assets.serving.answers import Answered, Columns, first_not_finite
 from mlops_assets.serving.errors import brief
 from mlops_assets.serving.loading import ServedModel
 from mlops_assets.serving.metrics import Metrics
@@ -15,7 +15,7 @@ from mlops_assets.serving.models import Models
 from mlops_assets.serving.records import Recorder
 from mlops_assets.serving.routing import Routed
 from mlops_assets.serving.rows import Rows
-from mlops_assets.serving.scoring import Answered, Writer
+from mlops_assets.serving.scoring import Writer
 
 MOST_WAITING = 1000
 
@@ -80,18 +80,18 @@ class Shadow:
 
     def _score(self, model: ServedModel, rows: Rows) -> None:
         started, status = time.perf_counter(), 200
-        answers: list[dict] = [{} for _ in rows.values]
+        answers: Columns = {}
         try:
-            answers = model.answers(rows.values)
+            answers = model.answers(rows.flat)
             if first_not_finite(answers) is not None:
-                status, answers = 422, [{} for _ in rows.values]
+                status, answers = 422, {}
         except Exception as error:  # noqa: BLE001 - an estimator raises what it likes
             status = 500
             log.error("%s, a shadow, failed: %s", model.version, brief(error))
         latency = (time.perf_counter() - started) * 1000
         recorder = Recorder(model.version, SHADOW)
-        recorded = recorder.document(rows, answers, datetime.now(UTC), latency, status)
+        _, document = recorder.recorded(rows, answers, datetime.now(UTC), latency, status)
         try:
-            self._writer.append(model.version.model, [recorded.document], len(rows))
+            self._writer.append(model.version.model, [document], rows.count)
         except OSError as error:
             log.error("%s: the prediction log can't be written: %s", model.version, error)

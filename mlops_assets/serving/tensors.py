@@ -1,5 +1,6 @@
 """Between the protocol's tensors and rows: inputs to the rows a version reads, and its outputs."""
 
+from itertools import chain
 from typing import Any
 
 from msgspec import UNSET
@@ -7,6 +8,7 @@ from msgspec import UNSET
 from mlops_assets.serving.datatypes import BYTES, accepts, datatype_of
 from mlops_assets.serving.errors import RequestError, shown
 from mlops_assets.serving.inference import Values
+from mlops_assets.serving.matrices import Matrix
 from mlops_assets.serving.payload import RecordReader, refuse_count
 from mlops_assets.serving.rows import Rows
 
@@ -30,6 +32,7 @@ class TensorReader:
         self._plain = {f.name for f in features if f.dtype == "float64"}
         self._all_plain = len(self._plain) == len(features)
         self._matrix = BYTES not in self._described.values() and len(features) > 1
+        self.takes_matrices = self._matrix and self._all_plain and not records.extras
 
     def described(self) -> list[Tensor]:
         """The inputs as the model's metadata names them."""
@@ -47,10 +50,7 @@ class TensorReader:
             Naming the input that is missing, unknown, twice there, or of a wrong type or shape,
             or the row and field of a wrong value.
         """
-        if len(inputs) == 1 and self._is_matrix(inputs[0]):
-            whole = self._whole(inputs[0])
-            if whole is not None:
-                return whole
+        if len(inputs) == 1 and self._is_matrix(inputs[0].name):
             columns = self._split(inputs[0])
             extra: dict[str, Values] = {}
         else:
@@ -61,22 +61,20 @@ class TensorReader:
             _same_length(name, values, count)
         given = [self._extra(name, extra[name], count) if name in extra else [UNSET] * count
                  for name in self._records.extras]  # fmt: skip
-        return self._records.checked_rows(list(zip(*columns, *given, strict=True)))
+        by_row = zip(*columns, *given, strict=True)
+        return self._records.checked_rows(list(chain.from_iterable(by_row)))
 
-    def _is_matrix(self, values: Values) -> bool:
-        return self._matrix and values.name not in self._records.checks
-
-    def _whole(self, values: Values) -> Rows | None:
-        """The rows of a matrix that needs no check, or None for any other."""
-        width = len(self._records.names)
-        plain = self._all_plain and values.finite and not self._records.extras
-        if not plain or len(values.shape) != 2 or values.shape[1] != width:
+    def matrix(self, matrix: Matrix) -> Rows | None:
+        """The rows of a matrix whose values need no check; None where they do, or it is wrong."""
+        rows, width = matrix.shape
+        names = self._records.names
+        if not self.takes_matrices or width != len(names) or not self._is_matrix(matrix.name):
             return None
-        self._check_datatype(self._records.names[0], values.datatype)
-        refuse_count(values.shape[0])
-        flat = values.flat
-        # A tuple of each `width` values in a row.
-        return self._records.checked_rows(list(zip(*[iter(flat)] * width, strict=True)))
+        refuse_count(rows)
+        return self._records.checked_rows(matrix.data)
+
+    def _is_matrix(self, name: str) -> bool:
+        return self._matrix and name not in self._records.checks
 
     def _split(self, values: Values) -> list[list[Any]]:
         names = self._records.names

@@ -242,7 +242,8 @@ TABLE = {
         performance("insufficient_data", labelled=0),
         DUE,
         "fix_the_data",
-        "labels: 0 of 5000 answers have one, and all are due",
+        "labels: 0 of 5000 answers that are older than columns.label_delay (7 days, 0:00:00) have "
+        "one, 100% should",
     ),
     "decayed, the order lost": (
         drift(*CALM),

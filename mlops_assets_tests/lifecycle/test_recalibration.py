@@ -6,16 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlops_assets.lifecycle.artifact import Feature, Serving, load_estimator, write_version
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.fingerprint import row_hashes
+from mlops_assets.lifecycle.packed.proving import prove
 from mlops_assets.lifecycle.recalibration import recalibrate, recalibration_data
 from mlops_assets.lifecycle.rescaled import Rescaled
 from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets_tests.lifecycle.packed_models import packed
 
 METRICS = {
     "binary_classification": "log_loss",
@@ -202,6 +208,36 @@ def test_a_recalibrated_version_is_data_and_answers_the_same(task, estimator, ta
     write_version(tmp_path / "model", moved, serving, asked.head(), answered[:5])
     loaded = load_estimator(tmp_path / "model")
     assert (declared.task_type.scores(loaded, asked) == answered).all()
+
+
+BASES = {
+    "logistic": ("binary_classification", LogisticRegression(), flips(0)),
+    "hist": ("binary_classification", HistGradientBoostingClassifier(max_iter=20), flips(0)),
+    "forest": ("binary_classification", RandomForestClassifier(5, random_state=0), flips(0)),
+    "boosting": (
+        "binary_classification",
+        GradientBoostingClassifier(loss="exponential", n_estimators=5),
+        flips(0),
+    ),
+    "poisson": ("count_regression", PoissonRegressor(), counts(0.5)),
+    "linear": ("regression", LinearRegression(), counts(0.5)),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("moved", [False, True])
+def test_as_plain_arrays_it_answers_the_same_to_the_bit(base, moved, tmp_path):
+    task, estimator, target = BASES[base]
+    later = target
+    if moved:
+        later = flips(-1) if task.startswith("binary") else counts(0.8, slope=0.3)
+    rows, now = frame(1000, 0, target), frame(1000, 1, later)
+    fitted = recalibrate(spec(task), estimator.fit(rows[["x", "z"]], rows["y"]), now)
+    unseen = frame(200, 2, target)[["x", "z"]]
+    model = packed(fitted, unseen, task, tmp_path / "packed")
+    assert [step.kind for step in model.steps][-1] in ("sigmoid", "rescaled")
+    proof = prove(tmp_path / "packed", fitted, unseen, task)
+    assert proof.hold_out_rows == 200
 
 
 # --- which rows -------------------------------------------------------------------------------

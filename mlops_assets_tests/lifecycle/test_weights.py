@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.decay.hold_out import HoldOut
 from mlops_assets.lifecycle.decay.performance import performance
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.evaluation import Candidate, evaluate
@@ -260,7 +261,7 @@ def answered(frame, spec):
 def test_live_answers_are_judged_per_unit_of_exposure():
     spec, frame = claims_spec(), policies(500)
     live = answered(frame, spec)
-    report = performance(spec, live, None, window="w", version=1, now=NOW)
+    report = performance(spec, live, HoldOut(), window="w", version=1, now=NOW)
     frequency, predicted = frame["claims"] / frame["years"], np.exp(-2 + frame["risk"])
     deviance = mean_poisson_deviance(frequency, predicted, sample_weight=frame["years"])
     assert report.realised.value == pytest.approx(deviance)
@@ -271,5 +272,5 @@ def test_an_answer_whose_exposure_is_not_known_yet_is_not_labelled():
     spec, frame = claims_spec(), policies(500)
     live = answered(frame, spec)
     live.loc[:99, "years"] = math.nan
-    report = performance(spec, live, None, window="w", version=1, now=NOW)
+    report = performance(spec, live, HoldOut(), window="w", version=1, now=NOW)
     assert (report.predictions, report.labelled) == (500, 400)

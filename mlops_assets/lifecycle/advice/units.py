@@ -13,6 +13,8 @@ CLOSE = 0.03
 # A live extreme may fall short of the reference's (fewer rows) or beyond it by a part of the range.
 BEYOND = 0.25
 ERRORS = 2.0
+# Beyond such a factor the live values lie in too few bins for an exact median.
+FEW_BINS = 5.0
 # Standard deviations from the median to the further extreme.
 LONG_TAIL = 10.0
 # Without a known unit all moments must agree on a factor that no population moves by.
@@ -139,27 +141,36 @@ def mistaken(reference: "ColumnSide", live: "ColumnSide") -> Mistaken | None:
     to the nearer extreme.
     """
     before, now = Moments.of(reference), Moments.of(live)
-    if before is None or now is None or not before.body or _explains(IDENTITY, before, now):
+    if before is None or now is None or not before.body or _unchanged(before, now):
         return None
     candidates = [c for c in CONVERSIONS if _explains(c, before, now)]
     if candidates:
         best = min(candidates, key=lambda c: _distance(c, before, now))
         factor = math.copysign(now.sd / before.sd, best.factor)
         return Mistaken(factor, now.mean - factor * before.mean if best.offset else 0.0, best)
-    if not before.median:
-        return None
-    factor = now.median / before.median
-    unnamed = not 1 / UNNAMED < abs(factor) < UNNAMED and now.median != 0
-    if unnamed and _explains(Conversion(factor, 0.0, ""), before, now):
+    factor = now.sd / before.sd
+    if not 1 / UNNAMED < factor < UNNAMED and _explains(Conversion(factor, 0.0, ""), before, now):
         return Mistaken(factor, 0.0, None)
     return None
+
+
+def _unchanged(before: Moments, now: Moments) -> bool:
+    if before.long_tail:
+        return abs(now.median - before.median) <= before.body * (CLOSE + before.error + now.error)
+    return _explains(IDENTITY, before, now)
+
+
+def _median_counts(c: Conversion, before: Moments, now: Moments) -> bool:
+    """Whether the live median is exact: it is read from bins that were cut for the reference."""
+    inside = before.minimum <= now.median <= before.maximum
+    return inside and 1 / FEW_BINS < abs(c.factor) < FEW_BINS
 
 
 def _explains(c: Conversion, before: Moments, now: Moments) -> bool:
     close = CLOSE + before.error + now.error
     converted = abs(c.factor) * before.sd
     spread, mean, median = _gaps(c, before, now)
-    if abs(median) > abs(c.factor) * before.body * close:
+    if _median_counts(c, before, now) and abs(median) > abs(c.factor) * before.body * close:
         return False
     if c.factor < 0 and abs(before.median) < before.body / 2:
         return False  # what lies about 0 has no sign to lose
@@ -186,6 +197,8 @@ def _gaps(c: Conversion, before: Moments, now: Moments) -> tuple[float, float, f
 
 def _distance(c: Conversion, before: Moments, now: Moments) -> float:
     spread, mean, median = _gaps(c, before, now)
-    if before.long_tail:
+    if not _median_counts(c, before, now):
+        median = 0.0
+    elif before.long_tail:
         return abs(median / (c.factor * before.body))
     return (spread**2 + mean**2 + median**2) / (c.factor * before.sd) ** 2

@@ -44,7 +44,11 @@ def calibration(
     truth, said = _said(spec, live)
     found = _ratio(truth, said, live, spec.gate.alpha)
     if found is None:
-        return None, f"no interval for observed over expected on {len(truth)} labels"
+        expected = _mean(said, live)
+        return None, (
+            f"no interval for observed over expected: {len(truth)} labels of "
+            f"{len(set(live.clusters))} units, mean answer {expected:.3g}"
+        )
     low, high = found.low, found.high
     slope = _slope(spec, truth, said, live)
     off = not low <= 1 <= high or (slope is not None and not slope[1] <= 1 <= slope[2])
@@ -148,8 +152,10 @@ def _slope(spec, truth, said, rows: "Answered") -> tuple[float, float, float] | 
         try:
             model = sm.GLM(truth, sm.add_constant(asked), family=family, var_weights=weights)
             fit = model.fit(cov_type="cluster", cov_kwds={"groups": cluster}, use_t=True)
-        except (PerfectSeparationWarning, np.linalg.LinAlgError):
-            return None  # labels that the answers separate have no finite slope
+        except (PerfectSeparationWarning, np.linalg.LinAlgError, ValueError):
+            # Labels that the answers separate have no finite slope, nor have answers so far apart
+            # that a step of the fit overflows: statsmodels raises ValueError then.
+            return None
     low, high = fit.conf_int(spec.gate.alpha)[1]
     found = (float(fit.params[1]), float(low), float(high))
     return found if np.isfinite(found).all() else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.tasks import Answered
 
 MOST_CLASSES = 20
+MOST_ROWS = 100_000
 
 
 class Correlation(SumMetric):
@@ -80,7 +81,8 @@ def discrimination(
     """The order of the answers, tested against the hold-out's at ``monitoring.decay.false_alarms``.
 
     Two classes: ``roc_auc``; several: ``macro_roc_auc``; counts: ``gini``; regression: the
-    ``correlation``; rankings are an order, and their own metric tells.
+    ``correlation``; rankings are an order, and their own metric tells. Of the answers at most
+    100,000 are asked: it describes.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def discrimination(
     words : str
         Why there is none.
     """
-    metric = _metric(spec)
+    metric, live = _metric(spec), live.drawn(MOST_ROWS)
     said = spec.task_type.predicted(live.answers)
     if said.ndim > 1 and spec.task_type.tabular and said.shape[1] > MOST_CLASSES:
         return None, f"{said.shape[1]} classes are more than {MOST_CLASSES}"

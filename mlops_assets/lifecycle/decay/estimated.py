@@ -1,5 +1,6 @@
 """The metric of a classifier estimated without labels, from its own probabilities."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -203,7 +204,9 @@ def _expected(spec, said, probability, weights) -> MetricEstimate:
         picked = (rng.random((size, rows, 1)) * upto[:, -1:] >= upto[None, :, :-1]).sum(axis=2)
         drawn = (picked[:, None, :] == np.arange(classes)[None, :, None]) * weights
         draws.append(metric.weighted(truth, twice, drawn.reshape(size, -1)))
-    low, high = np.nanquantile(
-        np.concatenate(draws), [spec.gate.alpha / 2, 1 - spec.gate.alpha / 2]
-    )
+    known = np.concatenate(draws)
+    known = known[np.isfinite(known)]
+    if len(known) < DRAWS // 2:  # as where hardly a positive is to be expected
+        return MetricEstimate(metric=metric.name, value=value, low=-math.inf, high=math.inf)
+    low, high = np.quantile(known, [spec.gate.alpha / 2, 1 - spec.gate.alpha / 2])
     return MetricEstimate(metric=metric.name, value=value, low=float(low), high=float(high))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 GROUPS = 10
 LEAST_EXPECTED = 5.0  # events, and their absence, in a group: below, chi-square does not hold
 LEAST_ROWS = 200
-UNITS_A_GROUP = 10
+UNITS_A_GROUP = 50
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ class ColumnProfile(Report):
             facts = {name: getattr(self.numbers, name) for name in names}
         if self.categories is not None and self.categories.asked:
             facts["unseen"] = self.categories.unseen / self.categories.asked
+        elif self.categories is not None and self.categories.hashed:
+            facts["unseen"] = self.categories.singletons / self.categories.hashed
         return ColumnSide(rows=self.rows, missing=self.missing / max(self.rows, 1), **facts)
 
 

@@ -30,7 +30,8 @@ class ColumnSide(Report):
 class ColumnDrift(Report):
     """One column of a drift report.
 
-    ``unseen`` of ``live`` is the share of rows in categories that the reference does not have.
+    ``unseen`` of ``live`` is the share of rows in categories that the reference does not have; of
+    ``reference`` the share that is to be expected (its singletons over its rows).
     """
 
     column: str

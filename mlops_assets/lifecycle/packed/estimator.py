@@ -39,6 +39,10 @@ class PackedEstimator:
             return [row[0] for row in rows]
         return self.model.encode(rows)
 
+    def encode_flat(self, values: list[Any]) -> Any:
+        """The same for the values of all rows in one list, row after row."""
+        return values if self.model.recommender is not None else self.model.encode_flat(values)
+
     def predict(self, asked: np.ndarray) -> np.ndarray:
         """The predictions of a regression, shape (n,)."""
         return self.model.scores(asked)

@@ -1,6 +1,5 @@
 """A packed model that answers: loaded from its folder, checked, and warmed up."""
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,10 +12,12 @@ from mlops_assets.lifecycle.packed import plan as plans
 from mlops_assets.lifecycle.packed.checks import Crafted
 from mlops_assets.lifecycle.packed.outputs import MULTICLASS, ONE_OUTPUT, RANKING
 from mlops_assets.lifecycle.packed.plan import PlannedFeature
+from mlops_assets.lifecycle.packed.recalibrated import RECALIBRATED
 from mlops_assets.lifecycle.packed.recommenders import RECOMMENDERS, Recommender
 from mlops_assets.lifecycle.packed.steps import ABREAST, STEPS, Step
 
 UNKNOWN = -1.0
+KINDS = STEPS | RECALIBRATED
 
 
 class PackedModel:
@@ -79,23 +80,26 @@ class PackedModel:
         ndarray of float64, shape (n, n_features)
             None becomes NaN; a text its code, -1 for one that training did not see.
         """
+        width = len(self.features)
+        if {len(row) for row in rows} != {width}:
+            raise ValueError(f"{width} features are asked in every row")
+        return self.encode_flat(list(chain.from_iterable(rows)))
+
+    def encode_flat(self, values: list[Any]) -> np.ndarray:
+        """The same for the values of all rows in one list, row after row."""
+        width = len(self.features)
         if self._texts:
-            coded = [list(row) for row in rows]
-            for row in coded:
-                for place, code in self._texts:
-                    word = row[place]
-                    row[place] = None if word is None else code(word, UNKNOWN)
-            rows = coded
-        shape = (len(rows), len(self.features))
-        if {len(row) for row in rows} != {shape[1]}:
-            raise ValueError(f"{shape[1]} features are asked in every row")
+            values = values.copy()
+            for place, code in self._texts:
+                words = values[place::width]
+                values[place::width] = [w if w is None else code(w, UNKNOWN) for w in words]
         try:
-            # Five times faster than numpy's own way through nested sequences.
-            flat = np.fromiter(chain.from_iterable(rows), np.float64, math.prod(shape))
+            # Three times faster than numpy's own way through sequences.
+            numbers = np.fromiter(values, np.float64, len(values))
         except (TypeError, ValueError):
-            # numpy knows None in a matrix of numbers: NaN.
-            return np.array(rows, dtype=np.float64, ndmin=2)
-        return flat.reshape(shape)
+            # numpy knows None among numbers: NaN.
+            numbers = np.array(values, dtype=np.float64)
+        return numbers.reshape(-1, width)
 
     def scores(self, matrix: np.ndarray) -> np.ndarray:
         """What the task's ``scores`` gives for the estimator, to the bit.
@@ -167,9 +171,9 @@ def _load_steps(folder: Path, plan: plans.Plan) -> list[Step]:
     for number, planned in enumerate(plan.steps):
         arrays = _arrays(folder, planned)
         try:
-            if planned.kind not in STEPS:
-                raise Crafted(f"a step {planned.kind!r}; known are {', '.join(STEPS)}")
-            step = STEPS[planned.kind](arrays, planned.options, width)
+            if planned.kind not in KINDS:
+                raise Crafted(f"a step {planned.kind!r}; known are {', '.join(KINDS)}")
+            step = KINDS[planned.kind](arrays, planned.options, width)
         except Crafted as error:
             raise ArtifactError(f"{folder}, step {number}: {error}") from error
         steps.append(step)

@@ -1,7 +1,9 @@
 """The answers to one request of several rows: one document, read as one record a row."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,10 +24,11 @@ class Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Of the request; row ``k`` has `row_ids` of it.
     names : list of str
         The features.
-    values : list of tuple
-        One a row, in the order of ``names``; None for a missing number.
-    answers : list of dict
-        Each with its ``prediction_id``, too.
+    values : list
+        In the order of ``names``, all rows one after the other, or each as a tuple of its own;
+        None for a missing number.
+    answers : dict of str to list, or list of dict
+        Field by field, in each one value a row, or empty where there was no answer; or row by row.
     units : list of (str or None) or None
     at : list of (datetime or None) or None
         None, of a row or of all, where a row did not say when it happened: then, ``logged_at``.
@@ -42,8 +45,8 @@ class Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     latency_ms: float
     logged_at: datetime
     names: list[str]
-    values: list[tuple[Any, ...]]
-    answers: list[dict[str, Any]]
+    values: list[Any]
+    answers: dict[str, list[Any]] | list[dict[str, Any]]
     units: list[str | None] | None = None
     at: list[datetime | None] | None = None
     keys: list[dict[str, Any]] | None = None
@@ -51,9 +54,17 @@ class Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 def row_ids(prediction_id: str, rows: int) -> list[str]:
     """The ids of the predictions of one request: its own for one, numbered from 0 for more."""
-    if rows == 1:
-        return [prediction_id]
-    return [f"{prediction_id}-{number}" for number in range(rows)]
+    return [prediction_id + ending for ending in _endings(rows)]
+
+
+def joined_ids(prediction_id: str, rows: int) -> str:
+    """The same, joined by commas."""
+    return prediction_id + f",{prediction_id}".join(_endings(rows))
+
+
+@lru_cache(64)
+def _endings(rows: int) -> list[str]:
+    return [""] if rows == 1 else [f"-{number}" for number in range(rows)]
 
 
 def request_id(prediction_id: str) -> str:
@@ -68,7 +79,7 @@ def encode_batch(batch: Batch, encoded_answers: bytes) -> bytes:
     ----------
     batch : Batch
     encoded_answers : bytes
-        Its answers as JSON, which the reply is made of as well; finite.
+        Its answers as JSON; finite.
 
     Raises
     ------
@@ -89,7 +100,7 @@ def encode_batch(batch: Batch, encoded_answers: bytes) -> bytes:
     # What msgspec makes of NaN is null; what it makes of other alphabets is not ASCII.
     # Where no more are null than are None, none is NaN.
     nulls = values.count(b"null")
-    if nulls and nulls > sum(row.count(None) for row in batch.values):
+    if nulls and nulls > _missing(batch.values):
         refuse_not_finite(batch.values)
     refuse_not_finite([batch.keys, batch.latency_ms])
     return document if document.isascii() else _encode_anything(batch)
@@ -114,15 +125,13 @@ def decode_batch(document: bytes) -> list[Record]:
         # It may be the half of a surrogate pair; if not, the error is raised here again.
         batch = _decode_anything(document)
     moments = batch.at or [None] * batch.rows
-    for answer in batch.answers:
-        answer.pop("prediction_id", None)
     columns = (
         row_ids(batch.prediction_id, batch.rows),
-        batch.values,
-        batch.answers,
+        _values_by_row(batch),
+        _answers_by_row(batch),
         batch.units or [None] * batch.rows,
         moments,
-        batch.keys or [{} for _ in batch.values],
+        batch.keys or [{} for _ in range(batch.rows)],
     )
     if any(m is not None and m.tzinfo is None for m in (batch.logged_at, *moments)):
         raise ValueError("a time without an offset")
@@ -147,6 +156,32 @@ def decode_batch(document: bytes) -> list[Record]:
 
 
 _DECODER = msgspec.json.Decoder(Batch)
+
+
+def _in_rows(values: list[Any]) -> bool:
+    return isinstance(values[0], list | tuple)
+
+
+def _missing(values: list[Any]) -> int:
+    """How many of a batch's values are None."""
+    return sum(row.count(None) for row in values) if _in_rows(values) else values.count(None)
+
+
+def _values_by_row(batch: Batch) -> Sequence[Sequence[Any]]:
+    if _in_rows(batch.values):
+        return batch.values
+    return list(zip(*[iter(batch.values)] * len(batch.names), strict=True))
+
+
+def _answers_by_row(batch: Batch) -> list[dict[str, Any]]:
+    answers = batch.answers
+    if isinstance(answers, list):
+        # Of servers that logged what they replied, each with its prediction's id.
+        return [{n: v for n, v in answer.items() if n != "prediction_id"} for answer in answers]
+    if not answers:
+        return [{} for _ in range(batch.rows)]
+    rows = zip(*answers.values(), strict=True)
+    return [dict(zip(answers, row, strict=True)) for row in rows]
 
 
 def _encode_anything(batch: Batch) -> bytes:

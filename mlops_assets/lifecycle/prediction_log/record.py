@@ -108,7 +108,9 @@ def encode(record: Record) -> bytes:
     except (msgspec.EncodeError, TypeError, ValueError, OverflowError):
         return _encode_anything(record)
     # What msgspec makes of NaN is null; what it makes of other alphabets is not ASCII.
-    if document.count(b"null") > _missing(record):
+    nulls = document.count(b"null")
+    # Most have no other than that of their unit: their values need no counting.
+    if nulls > (record.unit is None) and nulls > _missing(record):
         refuse_not_finite([record.features, record.key, record.answer, record.latency_ms])
     return document if document.isascii() else _encode_anything(record)
 

@@ -112,8 +112,13 @@ class Task(ABC):
         """What the metrics score, one entry a row."""
 
     @abstractmethod
+    def answer_columns(self, estimator, asked) -> dict[str, list[Any]]:
+        """What the REST server answers, field by field: in each, one JSON-able value a row."""
+
     def answers(self, estimator, asked) -> list[dict[str, Any]]:
-        """What the REST server answers, one JSON-able mapping a row."""
+        """The same, one mapping a row."""
+        columns = self.answer_columns(estimator, asked)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     @abstractmethod
     def predicted(self, answers: list[dict[str, Any]]) -> "np.ndarray":

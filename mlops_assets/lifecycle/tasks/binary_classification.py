@@ -27,11 +27,9 @@ class BinaryClassification(TabularTask):
     def scores(self, estimator, asked):
         return estimator.predict_proba(asked)[:, 1]
 
-    def answers(self, estimator, asked):
-        return [
-            {"prediction": int(score > 0.5), "score": score}
-            for score in self.scores(estimator, asked).tolist()
-        ]
+    def answer_columns(self, estimator, asked):
+        scores = self.scores(estimator, asked).tolist()
+        return {"prediction": [int(score > 0.5) for score in scores], "score": scores}
 
     def predicted(self, answers):
         return column(answers, "score")

@@ -40,12 +40,9 @@ class MulticlassClassification(TabularTask):
             return f"labels of type {truth.dtype} where whole numbers 0 to k-1 are expected"
         return super().check_truth(truth) or needs_classes(truth, None, exactly=False)
 
-    def answers(self, estimator, asked):
+    def answer_columns(self, estimator, asked):
         scores = self.scores(estimator, asked)
-        return [
-            {"prediction": label, "scores": row}
-            for label, row in zip(scores.argmax(axis=1).tolist(), scores.tolist(), strict=True)
-        ]
+        return {"prediction": scores.argmax(axis=1).tolist(), "scores": scores.tolist()}
 
     def plots(self):
         from mlops_assets.lifecycle.tasks.plots import classes

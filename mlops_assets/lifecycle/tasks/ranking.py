@@ -39,12 +39,12 @@ class Ranking(Task):
     def scores(self, estimator, asked):
         return estimator.recommend(_units(asked), k=self.shown)[0]
 
-    def answers(self, estimator, asked):
+    def answer_columns(self, estimator, asked):
         items, scores = estimator.recommend(_units(asked), k=self.shown)
-        return [
-            {"prediction": [str(i) for i in row], "scores": [float(s) for s in weights]}
-            for row, weights in zip(items, scores, strict=True)
-        ]
+        return {
+            "prediction": [[str(item) for item in row] for row in items],
+            "scores": [[float(score) for score in row] for row in scores],
+        }
 
     def predicted(self, answers):
         import numpy as np

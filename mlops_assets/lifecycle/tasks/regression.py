@@ -23,8 +23,8 @@ class Regression(TabularTask):
     def scores(self, estimator, asked) -> "np.ndarray":
         return estimator.predict(asked)
 
-    def answers(self, estimator, asked):
-        return [{"prediction": value} for value in self.scores(estimator, asked).tolist()]
+    def answer_columns(self, estimator, asked):
+        return {"prediction": self.scores(estimator, asked).tolist()}
 
     def predicted(self, answers):
         return column(answers, "prediction")

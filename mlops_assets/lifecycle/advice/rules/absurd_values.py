@@ -1,6 +1,7 @@
 """Values that nothing in the reference prepares for: a poisoned batch, a code for "missing"."""
 
 from mlops_assets.lifecycle.advice.rules.base import AdviceRule, Finding
+from mlops_assets.lifecycle.advice.units import mistaken
 
 # How many times the reference's reach from its median to an extreme is absurd.
 ABSURD = 10.0
@@ -25,6 +26,8 @@ class AbsurdValues(AdviceRule):
         findings = []
         for c in evidence.features:
             if c.kind != "numeric" or c.reference is None or c.live is None:
+                continue
+            if c.verdict == "drifted" and mistaken(c.reference, c.live):
                 continue
             absurd = [
                 value

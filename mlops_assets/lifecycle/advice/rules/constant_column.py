@@ -8,7 +8,11 @@ BY_CHANCE = 1e-4
 
 
 class ConstantColumn(AdviceRule):
-    """A drifted number that has one value only, where the reference has several."""
+    """A drifted number that has one value only, where the reference has several.
+
+    The number of a week does so too: what is meant to stand still in a window belongs into
+    ``monitoring.drift.ignore``.
+    """
 
     action = "fix_the_data"
 
@@ -16,11 +20,16 @@ class ConstantColumn(AdviceRule):
         return [
             Finding(
                 f"{c.column} is {c.live.mean:.4g} in every one of {c.live.rows} rows; in the "
-                f"reference it goes from {c.reference.minimum:.4g} to {c.reference.maximum:.4g}",
+                f"reference it goes from {c.reference.minimum:.4g} to {c.reference.maximum:.4g}: "
+                "is it stuck? (If it is meant to stand still, declare it in "
+                "monitoring.drift.ignore.)",
                 (c.column,),
             )
             for c in evidence.drifted_features
-            if c.reference is not None and c.live is not None and _stuck(c.reference, c.live)
+            if c.kind == "numeric"
+            and c.reference is not None
+            and c.live is not None
+            and _stuck(c.reference, c.live)
         ]
 
 

@@ -20,7 +20,7 @@ class UnseenCategories(AdviceRule):
         return [
             Finding(
                 f"{c.column}: {c.live.unseen:.1%} of the rows are in categories that the reference "
-                "does not have: were they recoded upstream?",
+                f"does not have, {_expected(c.reference):.1%} expected: were they recoded?",
                 (c.column,),
             )
             for c in evidence.drifted_features
@@ -31,5 +31,8 @@ class UnseenCategories(AdviceRule):
 def _burst(reference, live) -> bool:
     if live.unseen is None:
         return False
-    expected = (reference.unseen if reference is not None else None) or 0.0
-    return live.unseen - expected >= BURST
+    return live.unseen - _expected(reference) >= BURST
+
+
+def _expected(reference) -> float:
+    return (reference.unseen if reference is not None else None) or 0.0

@@ -12,6 +12,7 @@ from mlops_assets.lifecycle.packed.packers import (  # noqa: F401  each register
     linear,
     pipelines,
     preprocessing,
+    recalibrated,
 )
 from mlops_assets.lifecycle.packed.packers.columns import Columns
 from mlops_assets.lifecycle.packed.packers.recommenders import pack_recommender
@@ -56,7 +57,7 @@ def pack(estimator: Any, features: "list[Feature]", task: str, folder: Path) -> 
         )
         for place, (feature, kind) in enumerate(zip(features, kinds, strict=True))
     ]
-    steps = [(last.kind, last.arrays, last.options)]
+    steps = [(last.kind, last.arrays, last.options), *last.after]
     if len(last.columns) != len(features) or not last.columns.untouched:
         steps.insert(0, ("columns", last.columns.step(planned), {}))
     plans.write(folder, task, planned, steps)

@@ -17,12 +17,13 @@ from mlops_assets.lifecycle.packed.plan import Option
 
 @dataclass(frozen=True)
 class Predictor:
-    """The step at the end, and the columns that it reads."""
+    """The step that predicts, the columns that it reads, and what comes ``after`` it."""
 
     kind: str
     arrays: dict[str, np.ndarray]
     options: dict[str, Option]
     columns: Columns
+    after: tuple[tuple[str, dict[str, np.ndarray], dict[str, Option]], ...] = ()
 
 
 Transformation = Callable[[Any, Columns], Columns]

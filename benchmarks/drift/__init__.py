@@ -1,0 +1,1 @@
+"""The watch against its peers: speed, verdicts, false alarms, power, and real streams."""
