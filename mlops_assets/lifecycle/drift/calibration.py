@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DRAWS = 400
 # The spread between fewer windows is mostly chance.
 FEWEST_WINDOWS = 5
+CHANCE_ERRORS = 3
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,28 @@ class Measure:
         """The distance once the pooled rows are dealt out anew, shape (n_draws,)."""
         return self.method.distance(*self.pair.redrawn(DRAWS, rng), self.pair)
 
-    def between_windows(self) -> "np.ndarray | None":
-        """The distance of each reference window from the others; None with few of them."""
-        if len(self.pair.windows) < FEWEST_WINDOWS:
-            return None
-        return self.method.distance(*self.pair.left_out(), self.pair)
+    def limit_between_windows(
+        self, noise: "np.ndarray", z: float, rng: "np.random.Generator"
+    ) -> float:
+        """What the distance of a further window from the others exceeds as seldom as ``z`` says.
+
+        ``mean + z * sd``, each the larger of the noise's and of the windows'; and where windows
+        differ by more than chance, at least Student's prediction limit. 0 with few windows.
+        """
+        import numpy as np
+        from scipy.special import ndtr, stdtrit
+
+        count = len(self.pair.windows)
+        if count < FEWEST_WINDOWS:
+            return 0.0
+        found = self.method.distance(*self.pair.left_out(), self.pair)
+        mean, sd = found.mean(), found.std(ddof=1)
+        limit = max(mean, noise.mean()) + z * max(sd, noise.std(ddof=1))
+        chance = self.method.distance(*self.pair.left_out_by_chance(DRAWS, rng), self.pair)
+        if mean > chance.mean() + CHANCE_ERRORS * chance.std() / np.sqrt(count):
+            widest = -stdtrit(count - 1, ndtr(-z)) * np.sqrt(1 + 1 / count)
+            limit = max(limit, mean + widest * sd)
+        return float(limit)
 
 
 def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.ndarray":
@@ -62,7 +80,9 @@ def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.
     Noise is the distance after the pooled rows of both sides have been dealt out anew, 400 times:
     without drift what was seen is one of these, whatever the distribution (Fisher's permutation,
     on the counts of bins). Where there are five reference windows or more, mean and sd are each at
-    least those of one window's distance from all others, which seasons within the reference widen.
+    least those of one window's distance from all others; and where these differ by more than
+    chance, as seasons do, a limit is at least Student's prediction limit of that distance, which
+    is wide with few windows.
 
     Returns
     -------
@@ -76,13 +96,10 @@ def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.
     # A constant column has no noise, and must not divide by it.
     scores = (noise - mean[:, None]) / np.where(sd > 0, sd, 1)[:, None]
     z = gumbel_quantile(scores.max(axis=0), probability)
-    for place, measure in enumerate(measures):
-        between = measure.between_windows()
-        if between is not None:
-            mean[place] = max(mean[place], between.mean())
-            sd[place] = max(sd[place], between.std(ddof=1))
     # Where a distance jumps, as when no row of a rare value is drawn, sd says little.
-    return np.maximum(mean + z * sd, noise.max(axis=1))
+    limits = np.maximum(mean + z * sd, noise.max(axis=1))
+    pairs = zip(measures, noise, strict=True)
+    return np.maximum(limits, [m.limit_between_windows(n, z, rng) for m, n in pairs])
 
 
 def gumbel_quantile(maxima: "np.ndarray", probability: float) -> float:

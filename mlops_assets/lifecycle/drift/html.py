@@ -113,7 +113,7 @@ def _drawn(source: Any, names: list[str], numeric: set[str]) -> "pd.DataFrame":
     rows = read(source, only=names)
     columns = [_values(rows.columns[name], name in numeric).alias(name) for name in names]
     frame = spread(rows.frame.select(columns), rows_of(rows), SHOWN_ROWS)
-    return collect([frame])[0].to_pandas()
+    return collect(frame).to_pandas()
 
 
 def _values(column: Column, numeric: bool) -> "pl.Expr":

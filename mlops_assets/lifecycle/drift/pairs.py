@@ -1,6 +1,6 @@
 """Both sides of a column as shares of its bins, and dealt out anew under "no drift"."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.drift.profile import Categories, Numbers
@@ -72,6 +72,12 @@ class Pair:
         rest = self.windows.sum(axis=0) - self.windows
         return self.atoms.side(rest), self.atoms.side(self.windows)
 
+    def left_out_by_chance(self, draws: int, rng: "np.random.Generator") -> tuple[Side, Side]:
+        """As `left_out`, had the windows' rows been dealt out to them."""
+        counts = self.atoms.spread(self.windows.sum(axis=0, keepdims=True))[0].astype(int)
+        size = int(counts.sum()) // len(self.windows)
+        return replace(self.atoms, counts=counts).dealt(size, draws, rng)
+
 
 @dataclass(frozen=True)
 class Atoms:
@@ -110,12 +116,16 @@ class Atoms:
         return self._side(counts - live), self._side(live)
 
     def side(self, counts: "np.ndarray") -> Side:
-        """Counts of bins, shape (n_draws, n_bins), spread over each bin's atoms."""
+        """Counts of bins, shape (n_draws, n_bins), as a side."""
+        return self._side(self.spread(counts))
+
+    def spread(self, counts: "np.ndarray") -> "np.ndarray":
+        """Counts of bins over each bin's atoms, shape (n_draws, n_atoms)."""
         import numpy as np
 
         total = np.bincount(self.bins, self.counts)[self.bins]
-        spread = np.divide(self.counts, total, out=np.zeros_like(total), where=total > 0)
-        return self._side(counts[:, self.bins] * spread)
+        part = np.divide(self.counts, total, out=np.zeros_like(total), where=total > 0)
+        return counts[:, self.bins] * part
 
     def _side(self, counts: "np.ndarray") -> Side:
         import numpy as np

@@ -11,7 +11,7 @@ from mlops_assets.lifecycle.drift.profile import (
 )
 from mlops_assets.lifecycle.drift.reading import LARGEST, Column, Rows, read
 from mlops_assets.lifecycle.drift.report import Kind
-from mlops_assets.lifecycle.drift.scan import hashes_of, rows_of, scan
+from mlops_assets.lifecycle.drift.scan import collect, hashes_of, rows_of, scan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,11 +96,10 @@ def _with_categories(made: ColumnProfile, rows: Rows, column: Column) -> ColumnP
     import polars as pl
 
     text = rows.frame.select(column.text.alias("name")).drop_nulls()
-    found = (
+    found = collect(
         text.group_by("name")
         .agg(pl.len().alias("count"))
         .sort("count", "name", descending=[True, False])
-        .collect(engine="streaming")
     )
     counts = found["count"].to_numpy()
     facts: dict[str, Any] = {"missing": made.rows - int(counts.sum())}
@@ -113,7 +112,7 @@ def _with_categories(made: ColumnProfile, rows: Rows, column: Column) -> ColumnP
 
 
 def _collected(rows: Rows, values: "pl.Expr") -> "np.ndarray":
-    found = rows.frame.select(values.alias("values")).drop_nulls().collect(engine="streaming")
+    found = collect(rows.frame.select(values.alias("values")).drop_nulls())
     return found["values"].to_numpy()
 
 

@@ -45,22 +45,23 @@ def rows_of(rows: Rows) -> int:
     """How many rows there are."""
     import polars as pl
 
-    return int(collect([rows.frame.select(pl.len())])[0].item())
+    return int(collect(rows.frame.select(pl.len())).item())
 
 
-def collect(frames: "list[pl.LazyFrame]") -> "list[pl.DataFrame]":
-    """All at once, out of memory.
+def collect(frame: "pl.LazyFrame") -> "pl.DataFrame":
+    """Its rows, in the streaming engine.
+
+    One at a time: Polars would keep in memory what several have in common.
 
     Raises
     ------
     EvidenceError
         When a file can't be read.
     """
-    import polars as pl
     from polars.exceptions import PolarsError
 
     try:
-        return pl.collect_all(frames, engine="streaming")
+        return frame.collect(engine="streaming")
     except (PolarsError, OSError) as error:
         raise EvidenceError(f"rows for a drift report can't be read: {error}") from error
 
@@ -79,28 +80,30 @@ class _Found:
         import polars as pl
 
         facts = [pl.len().alias("rows")]
+        of_text: list[list[pl.Expr]] = []
         counted: dict[str, pl.LazyFrame] = {}
         for before, column in pairs:
-            facts.append(_missing(column).alias(f"{column.place} missing"))
-            if column.family != before.family:
-                continue
-            if before.numbers is not None:
-                facts += _number_facts(column, before.numbers.edges)
-            if before.categories is not None:
+            found = [_missing(column).alias(f"{column.place} missing")]
+            same = column.family == before.family
+            if same and before.numbers is not None:
+                found += _number_facts(column, before.numbers.edges)
+            if same and before.categories is not None:
                 counted[before.name] = _by_category(rows, column, before.categories)
-        first, *rest = collect([rows.frame.select(facts), *counted.values()])
-        self.facts = first.row(0, named=True)
+            if before.kind == "text":
+                of_text.append(found)
+            else:
+                facts += found
+        self.facts: dict[str, Any] = {}
+        # Long text is read slower than numbers, which would wait for it in memory.
+        for each in (facts, *of_text):
+            self.facts |= collect(rows.frame.select(each)).row(0, named=True)
         self.rows = int(self.facts["rows"])
-        self.counts = {
-            name: dict(frame.iter_rows()) for name, frame in zip(counted, rest, strict=True)
-        }
-        crowded = {
-            before.name: _sampled(rows, column, self.rows)
+        self.counts = {name: dict(collect(each).iter_rows()) for name, each in counted.items()}
+        self.asked = {
+            before.name: collect(_sampled(rows, column, self.rows))
             for before, column in pairs
             if before.name in counted and before.categories and before.categories.hashes
         }
-        sampled = collect(list(crowded.values())) if crowded else []
-        self.asked = dict(zip(crowded, sampled, strict=True))
 
     def of(self, place: str) -> dict[str, Any]:
         """The facts on one column."""

@@ -120,7 +120,7 @@ def _matrix(source: Any, columns: "list[ColumnProfile]") -> "np.ndarray":
     rows: Rows = read(source, only=[c.name for c in columns])
     values = [_values(rows.columns[c.name], c).alias(str(n)) for n, c in enumerate(columns)]
     frame = spread(rows.frame.select(values), rows_of(rows), ROWS)
-    return collect([frame])[0].to_numpy().astype(np.float64)
+    return collect(frame).to_numpy().astype(np.float64)
 
 
 def _values(column: Column, before: "ColumnProfile"):
