@@ -132,6 +132,8 @@ def lines(scores: dict[str, dict[str, Score]]) -> list[Line]:
             found.append(Line(FALSE, ours.false_for_each, watcher, math.nan, math.nan, "fewer",
                               False))  # fmt: skip
     for watcher in watchers:
+        if watcher == watch.OURS:
+            continue
         theirs = total(scores, watcher)
         goal = watcher in GOAL_AGAINST
         mine, other = ours.false_for_each, theirs.false_for_each
