@@ -110,7 +110,7 @@ def _tell(
         model=spec.name,
         kind="approval",
         message=str(pending),
-        link=f"{platform.settings.dagster_url}/jobs/{spec.name}_approve",
+        link=f"{platform.settings.dagster_url}/guess/{spec.name}_approve",
     )
     notifier.send(alert, spec.alerts, context.log)
 

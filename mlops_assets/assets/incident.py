@@ -148,6 +148,7 @@ def sources_of(
         now=platform.now(),
         dagster_url=platform.settings.dagster_url,
         failed_runs=runs,
+        alerts=lambda since: platform.outbox.of_model(spec.name, since),
     )
 
 
@@ -212,9 +213,13 @@ def _linked(found: "Incident", page: Path, platform: Platform, mlflow: MlflowRes
     """The address of the page in MLflow, or why it has none: MLflow may be what is down."""
     from mlflow.exceptions import MlflowException
 
+    from mlops_assets.lifecycle.incident.serving import REGISTRY
+
     champion = found.serving.champion
     if champion is None:
         return "not in MLflow: nothing serves"
+    if REGISTRY in found.missing:
+        return "not in MLflow: the registry does not answer"
     try:
         run_id = platform.registry.version(found.model, champion).run_id
         return dg.MetadataValue.url(mlflow.publish(run_id, page, FOLDER))

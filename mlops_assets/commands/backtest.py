@@ -91,20 +91,17 @@ def _print(report: "BacktestReport") -> None:
     console = Console()
     title = f"{report.model}, {report.first} to {report.last}"
     table = Table(title=title, show_lines=True)
-    names = ("policy", f"mean {report.metric}", "asked", "trained", "promoted", "refused")
-    kpis = list(report.policies[0].mean_kpis)
-    for column in (*names, "failed", "alarms", "false", "changes found", *kpis):
+    names = ("policy", f"mean {report.metric}", "trained", "promoted", "refused", "alarms")
+    for column in (*names, "false", "changes found"):
         table.add_column(column, overflow="fold")
     for p in report.policies:
         found = sum(d.window is not None for d in p.detections)
-        counts = (p.asked, p.trained, p.promoted, p.refused, p.failed, len(p.alarms))
         table.add_row(
             p.policy,
             _number(p.mean_metric),
-            *map(str, counts),
+            *map(str, (p.trained, p.promoted, p.refused, len(p.alarms))),
             "unknown" if p.false_alarms is None else f"{p.false_alarms} of {p.quiet_windows}",
             f"{found} of {len(report.changes)}",
-            *(_number(p.mean_kpis.get(name)) for name in kpis),
         )
     console.print(table)
     for d in report.differences:

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -148,7 +148,7 @@ class Scorer:
 
     def _answered(self, asked: list[_Asked]) -> list[Answered]:
         if self._model.batches and len(asked) > 1:
-            answers: Iterable[Columns] = self._scored_together(asked)
+            answers = self._scored_together(asked)
         else:
             answers = [self._scored(request.rows.flat, request.rows.count) for request in asked]
         now = datetime.now(UTC)
@@ -177,22 +177,26 @@ class Scorer:
             message = f"row {row}: the model has no finite answer to it"
             raise self._refusal(message) from None
 
-    def _scored_together(self, asked: list[_Asked]) -> Iterator[Columns]:
+    def _scored_together(self, asked: list[_Asked]) -> list[Columns]:
         flat = list(chain.from_iterable([request.rows.flat for request in asked]))
-        answers, start = self._scored(flat, _rows(asked)), 0
+        answers, start, parts = self._scored(flat, _rows(asked)), 0, []
         for request in asked:
             end = start + request.rows.count
-            yield {name: values[start:end] for name, values in answers.items()}
+            parts.append({name: values[start:end] for name, values in answers.items()})
             start = end
+        return parts
 
     def _scored(self, flat: list[Any], rows: int) -> Columns:
         # Loading has seen that the model can answer: what it can't answer now is in the values.
         self._metrics.batch_rows.observe(rows)
         try:
-            return self._model.answers(flat)
+            answers = self._model.answers(flat)
         except ValueError as error:
             place = self._first_refused(by_row(flat, len(flat) // rows))
             raise self._refusal(f"{place}the model can't score it: {brief(error)}") from error
+        if any(len(values) != rows for values in answers.values()):
+            raise RuntimeError(f"{self._model.version} has not one answer to each of {rows} rows")
+        return answers
 
     def _refusal(self, message: str) -> RequestError:
         self._metrics.refusals.inc()

@@ -87,6 +87,28 @@ def test_compacted_rows_are_the_same_and_there_once(log, store, columns):
     assert len(log.read("fraud", NOON, NOON + HOUR).records) == (2 if columns else 0)
 
 
+@pytest.mark.parametrize("columns", [{}, FULL], ids=["bare", "full"])
+def test_values_in_one_list_and_answers_by_field_are_the_same_records(log, columns):
+    by_row, made = batch(**columns), batch(**columns)
+    flat = [value for row in made.values for value in row]
+    by_field = {"score": [answer["score"] for answer in made.answers]}
+    log.append_documents("fraud", [document(by_row)])
+    expected = log.read("fraud").records
+    log.append_documents("fraud", [document(batch(values=flat, answers=by_field, **columns))])
+    assert log.read("fraud").records == sorted(
+        expected * 2, key=lambda record: (record.at, record.prediction_id)
+    )
+    with pytest.raises(ValueError, match="nan"):
+        document(batch(values=[*flat[:-2], float("nan"), ""], answers=by_field))
+
+
+def test_rows_that_could_not_be_answered_have_empty_answers(log):
+    log.append_documents("fraud", [document(batch(answers={}, status=500))])
+    found = log.read("fraud").records
+    assert [record.answer for record in found] == [{}, {}, {}]
+    assert all(record.failed for record in found)
+
+
 def test_numbers_that_are_none_are_refused():
     with pytest.raises(ValueError, match="nan"):
         document(batch(values=[(float("nan"), "a"), (1.0, "b"), (2.0, "c")]))

@@ -254,6 +254,10 @@ class Outbox:
             rows = connection.execute(sa.select(*_COLUMNS).order_by(order).limit(count)).all()
         return [Delivery(*row) for row in reversed(rows)]
 
+    def of_model(self, model: str, since: datetime) -> list[Delivery]:
+        """What was raised about a model since a moment, oldest first."""
+        return self._rows(DELIVERIES.c.model == model, DELIVERIES.c.at >= since.timestamp())
+
     # --- inside -----------------------------------------------------------------------------
 
     def _rows(self, *where: sa.ColumnElement[bool]) -> list[Delivery]:

@@ -15,6 +15,7 @@ MOST_COLUMNS = 12
 BINS = 24
 CATEGORIES = 10
 LONGEST = 60
+LARGEST = 1e150
 MISSING, OTHERS = "(missing)", "(others)"
 
 
@@ -106,11 +107,11 @@ def _of_numbers(reference, live) -> tuple[Histogram | None, str]:
 
     if not len(reference) or not len(live):
         return None, "it has no finite numbers"
+    if max(np.abs(side).max() for side in (reference, live)) > LARGEST:
+        return None, f"it holds numbers beyond {LARGEST:g}"
     # A few far values would leave all others one bin.
     ends = [np.quantile(side, (0.005, 0.995)) for side in (reference, live)]
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
-    if not np.isfinite(high - low):
-        return None, "its numbers are too far apart to draw"
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)

@@ -1,12 +1,14 @@
 """Gathering an incident: everything is read, nothing is written, and what is missing is told."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.incident import serving as rollout
 from mlops_assets.lifecycle.incident import windows as watch
 from mlops_assets.lifecycle.incident.alarms import open_alarms
+from mlops_assets.lifecycle.incident.alerts import alerts
 from mlops_assets.lifecycle.incident.columns import drifted_columns
 from mlops_assets.lifecycle.incident.mistakes import live_of, newest_mistakes
 from mlops_assets.lifecycle.incident.report import (
@@ -18,7 +20,7 @@ from mlops_assets.lifecycle.incident.report import (
     Traffic,
 )
 from mlops_assets.lifecycle.incident.resemblance import resemblance
-from mlops_assets.lifecycle.incident.sources import Missing, Sources
+from mlops_assets.lifecycle.incident.sources import Away, Missing, Sources
 from mlops_assets.lifecycle.incident.traffic import DEFAULT_BACK, traffic
 
 if TYPE_CHECKING:
@@ -47,7 +49,11 @@ def gather(sources: Sources, window: str | None = None, since: date | None = Non
     chosen = watch.focus(sources, window, missing)
     shown, begin = watch.shown(sources, chosen, since)
     found = watch.watched(sources, shown, missing)
+    if spec.monitoring.decay is None:
+        missing.tell("timeline", "decay is not judged: no monitoring.decay is declared")
     state = rollout.serving_now(sources, missing)
+    if rollout.REGISTRY in missing.words:
+        sources = replace(sources, registry=Away("the registry"))
     back = rollout.rollback_now(sources, state)
     performances = [w.performance for w in found if w.performance is not None]
     columns: list[DriftedColumn] = []
@@ -56,11 +62,14 @@ def gather(sources: Sources, window: str | None = None, since: date | None = Non
     version = _version(seen, state)
     if version is None:
         missing.tell("columns", "nothing serves, and nothing is known of what served")
+        missing.tell("resemblance", "nothing serves, and nothing is known of what served")
     else:
         live = _live(sources, chosen.key, version, missing)
         reference = _reference(sources, version, missing)
         columns, left_out = _columns(seen, reference, live, missing)
-        if live is not None:
+        if live is None:
+            missing.tell("resemblance", f"the live predictions of {chosen.key} are not at hand")
+        else:
             likeness = _likeness(sources, version, chosen.key, live, reference, missing)
     return Incident(
         model=spec.name,
@@ -104,7 +113,6 @@ def _live(sources: Sources, window: str, version: int, missing: Missing) -> "pd.
         if frame is not None:
             return frame[frame["version"] == version]
         missing.tell("columns", f"no live predictions are stored for window {window}")
-        missing.tell("resemblance", f"no live predictions are stored for window {window}")
     return None
 
 
@@ -147,11 +155,8 @@ def _likeness(
 
 def _events(sources: Sources, since: datetime, missing: Missing) -> list[Event]:
     events = rollout.deployments(sources, since)
-    if sources.alerts is None:
-        missing.tell("timeline", "alerts that were sent are not kept by this platform")
-    else:
-        with missing.reading("timeline", "the alerts that were sent"):
-            events += sources.alerts(since)
+    with missing.reading("timeline", "the alerts that were raised"):
+        events += alerts(sources.alerts(since))
     return sorted(events, key=lambda event: event.at)
 
 

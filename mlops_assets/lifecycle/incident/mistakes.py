@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.lifecycle.decay.labelled import labelled_window
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.incident.report import Case, Mistakes
+from mlops_assets.lifecycle.tasks import Answered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,30 +68,42 @@ def live_of(sources: "Sources", window: str) -> "pd.DataFrame | None":
 
 def _of_window(sources: "Sources", key: str, live: "pd.DataFrame") -> Mistakes | None:
     import numpy as np
+    import pandas as pd
 
     spec = sources.spec
-    # Whichever version gave them.
-    found = labelled_window(spec, live.drop(columns="version"), sources.now)
-    rows = found.answered
-    if not len(rows.truth):
+    labelled = [
+        labelled_window(spec, rows, sources.now) for _, rows in live.groupby("version", sort=True)
+    ]
+    labelled = [each for each in labelled if len(each.rows)]
+    if not labelled:
         return None
-    title, wrongness = spec.task_type.mistakes(rows)
+    rows = pd.concat([each.rows for each in labelled])
+    title, wrongness = spec.task_type.mistakes(_together([each.answered for each in labelled]))
     wrong = np.flatnonzero(~np.isnan(wrongness))
     worst = wrong[np.argsort(-wrongness[wrong], kind="stable")][:MOST_CASES]
-    names = found.rows["prediction_id"].to_numpy()[worst]
-    asked = live.set_index("prediction_id", drop=False).loc[names]
-    features = features_of(sources, live)
+    names = features_of(sources, live)
     cases = [
-        _case(sources, row, features[:MOST_FEATURES], float(wrongness[place]))
-        for place, (_, row) in zip(worst, asked.iterrows(), strict=True)
+        _case(sources, row, names[:MOST_FEATURES], float(wrongness[place]))
+        for place, (_, row) in zip(worst, rows.iloc[worst].iterrows(), strict=True)
     ]
     return Mistakes(
         window=key,
         title=title,
-        rows=len(rows.truth),
+        rows=len(rows),
         wrong=len(wrong),
         cases=cases,
-        features_left_out=max(0, len(features) - MOST_FEATURES),
+        features_left_out=max(0, len(names) - MOST_FEATURES),
+    )
+
+
+def _together(parts: list[Answered]) -> Answered:
+    """The answers of several versions as one."""
+    import numpy as np
+
+    return Answered(
+        truth=np.concatenate([part.truth for part in parts]),
+        answers=[answer for part in parts for answer in part.answers],
+        weights=np.concatenate([part.weights for part in parts]),
     )
 
 

@@ -58,6 +58,7 @@ class AdviceNow(Report):
     reasons: list[str]
     columns: list[str]
     created_at: datetime
+    needs_person: bool
     void: str = ""
 
 
@@ -81,7 +82,7 @@ class Candidate(Report):
 
 
 class Event(Report):
-    """A change of what serves, or an alert."""
+    """A change of what serves, or an alert; then ``who`` was told, and ``why`` is its message."""
 
     at: datetime
     kind: Literal["deployment", "alert"]

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle import training
+from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.gate.domain import MOST_ROWS, tell_apart
 from mlops_assets.lifecycle.gate.evidence import Live
 from mlops_assets.lifecycle.incident.report import MetricEstimate, Outside, Resemblance
@@ -54,9 +55,12 @@ def resemblance(
         )
         return None
     auc, told = None, []
-    with missing.reading(SECTION, "what tells live rows from the hold-out"):
-        found = tell_apart(spec, _without_answers(sources, hold_out), Live(window, live),
-                           spec.gate.alpha)  # fmt: skip
+    try:
+        rows = _without_answers(sources, hold_out)
+        found = tell_apart(spec, rows, Live(window, live), spec.gate.alpha)
+    except EvidenceError as error:
+        missing.tell(SECTION, str(error))
+    else:
         auc = MetricEstimate(
             metric="roc_auc", value=found.auc.estimate, low=found.auc.low, high=found.auc.high
         )

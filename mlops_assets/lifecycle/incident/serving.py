@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.reports import EvaluationReport, PerformanceReport
     from mlops_assets.lifecycle.rollout.journal import Entry
 
+# The section of the page that says that the registry is away.
+REGISTRY = "serving"
 VERIFIED = "verified"
 MOST_CANDIDATES = 5
 
@@ -34,7 +36,7 @@ def serving_now(sources: Sources, missing: Missing) -> Serving:
     served = champions(journal, model)
     champion = served[-1] if served else None
     gone = retired(journal, model)
-    with missing.reading("serving", "the registry"):
+    with missing.reading(REGISTRY, "the registry"):
         champion = sources.registry.aliases(model).get(CHAMPION)
     change = next((e for e in reversed(done(sources)) if e.action in SERVES), None)
     rollout, cut_off = under_way(journal, model), journal.unfinished(model)

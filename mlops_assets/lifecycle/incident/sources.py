@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from mlops_assets.lifecycle.errors import LifecycleError
+from mlops_assets.lifecycle.errors import EvidenceError, LifecycleError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.lifecycle.incident.report import Event, FailedRun
+    from mlops_assets.lifecycle.alerts.outbox import Delivery
+    from mlops_assets.lifecycle.incident.report import FailedRun
     from mlops_assets.lifecycle.prediction_log import PredictionLog
     from mlops_assets.lifecycle.registry import Registry
     from mlops_assets.lifecycle.reports import Report
@@ -28,7 +29,7 @@ class Sources:
     Parameters
     ----------
     spec : ModelSpec
-    registry : Registry
+    registry : Registry or Away
     journal : Journal
     log : PredictionLog
     report : callable
@@ -43,12 +44,12 @@ class Sources:
     dagster_url : str
     failed_runs : callable
         The newest runs of the model that failed, newest first.
-    alerts : callable or None
-        Alerts about the model since a moment; None where nothing keeps them.
+    alerts : callable
+        What was raised about the model since a moment, one entry a channel, oldest first.
     """
 
     spec: "ModelSpec"
-    registry: "Registry"
+    registry: "Registry | Any"
     journal: "Journal"
     log: "PredictionLog"
     report: "Callable[[str, str], Report | None]"
@@ -57,7 +58,17 @@ class Sources:
     now: datetime
     dagster_url: str
     failed_runs: "Callable[[], list[FailedRun]]"
-    alerts: "Callable[[datetime], list[Event]] | None" = None
+    alerts: "Callable[[datetime], list[Delivery]]"
+
+
+class Away:
+    """A store that did not answer: it is not asked again, which could take minutes each time."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, _asked: str) -> NoReturn:
+        raise EvidenceError(f"{self._name} does not answer")
 
 
 @dataclass

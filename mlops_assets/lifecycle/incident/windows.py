@@ -180,5 +180,6 @@ def advice_now(found: Sequence[Watched], champion: int | None) -> AdviceNow | No
         reasons=advice.reasons,
         columns=advice.columns,
         created_at=advice.created_at,
+        needs_person=advice.needs_person,
         void="; ".join(void),
     )
