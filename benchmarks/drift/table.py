@@ -132,6 +132,8 @@ def lines(scores: dict[str, dict[str, Score]]) -> list[Line]:
             found.append(Line(FALSE, ours.false_for_each, watcher, math.nan, math.nan, "fewer",
                               False))  # fmt: skip
     for watcher in watchers:
+        if watcher == watch.OURS:
+            continue
         theirs = total(scores, watcher)
         goal = watcher in GOAL_AGAINST
         mine, other = ours.false_for_each, theirs.false_for_each
@@ -152,11 +154,12 @@ def _words(played: Played) -> str:
     stream = played.stream
     states = {1: "D", 0: ".", -1: "?"}
     row = "".join(states[int(t)] for t in played.truth)
+    late = "1 window" if stream.delay == 1 else f"{stream.delay} windows"
     accuracy = played.correct[: played.reference_rows].mean()
     return (
         f"**{stream.name}**: {stream.what}. {len(played.windows)} windows of {stream.window:,} rows"
         f" after {stream.train} to train on and {stream.reference} of reference (accuracy "
-        f"{accuracy:.3f}); labels come {stream.delay} windows late.\n\n    {row}"
+        f"{accuracy:.3f}); labels come {late} late.\n\n    {row}"
     )
 
 
