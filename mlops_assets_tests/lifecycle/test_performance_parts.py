@@ -42,6 +42,10 @@ def binary(size=3000, seed=0, shift=0.0, slope=1.0, skill=1.5):
     return truth, 1 / (1 + np.exp(-logit))
 
 
+# The two intervals share monitoring.decay.false_alarms, which is 0.01 unless declared.
+LEVEL = 0.005
+REACH = stats.norm.isf(LEVEL / 2)
+
 # --- calibration ----------------------------------------------------------------------------
 
 
@@ -51,7 +55,7 @@ def test_slope_is_that_of_a_logistic_regression_on_the_logit():
     logit = sm.add_constant(np.log(said / (1 - said)))
     fit = sm.Logit(truth, logit).fit(disp=0, cov_type="HC0")
     assert found.slope == pytest.approx(fit.params[1])
-    assert found.slope_high - found.slope_low == pytest.approx(2 * 1.96 * fit.bse[1], rel=0.01)
+    assert found.slope_high - found.slope_low == pytest.approx(2 * REACH * fit.bse[1], rel=0.01)
     assert found.slope_high < 1
     assert found.off
 
@@ -60,7 +64,7 @@ def test_ratio_is_observed_over_expected():
     truth, said = binary(shift=0.5)
     found, _ = calibration(BINARY, rows(truth, said), rows(*binary(seed=9)))
     assert found.ratio == pytest.approx(truth.mean() / said.mean())
-    reach = stats.ttest_1samp(truth - said, 0).confidence_interval(0.95)
+    reach = stats.ttest_1samp(truth - said, 0).confidence_interval(1 - LEVEL)
     assert found.low == pytest.approx(1 + reach.low / said.mean())
     assert found.high == pytest.approx(1 + reach.high / said.mean())
     assert found.off
@@ -89,7 +93,7 @@ def test_counts_are_by_exposure_and_by_unit():
     by_unit = pd.DataFrame(score).groupby(units).sum().to_numpy()
     size = len(by_unit)
     meat = by_unit.T @ by_unit * size / (size - 1) * 3999 / 3998
-    reach = stats.t.ppf(0.975, size - 1) * np.sqrt((bread @ meat @ bread)[1, 1])
+    reach = stats.t.ppf(1 - LEVEL / 2, size - 1) * np.sqrt((bread @ meat @ bread)[1, 1])
     assert found.slope == pytest.approx(fit.params[1])
     assert found.slope_high - found.slope == pytest.approx(reach, rel=1e-4)
 
@@ -117,8 +121,18 @@ def test_several_classes_are_calibrated_by_the_most_probable_one():
 
 def test_right_answers_are_off_as_often_as_the_level_says():
     off = sum(calibration(BINARY, rows(*binary(400, seed)))[0].off for seed in range(100))
-    # Two intervals of 95 %; more than 19 of 100 at 10 % have a probability of 0.002.
-    assert off <= 19
+    # Two intervals of 99.5 %; more than 5 of 100 at 1 % have a probability of 0.0005.
+    assert off <= 5
+
+
+def test_a_slope_of_the_training_has_not_moved():
+    before, after = binary(seed=9, slope=0.6), binary(slope=0.6)
+    found, _ = calibration(BINARY, rows(*after), rows(*before))
+    assert found.off
+    assert found.slope_moved is False
+    assert found.hold_out_slope == pytest.approx(0.6, abs=0.1)
+    moved, _ = calibration(BINARY, rows(*after), rows(*binary(seed=9)))
+    assert moved.slope_moved is True
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ def calibration(
       least squares (Mincer and Zarnowitz, "The evaluation of economic forecasts", 1969). Errors
       are by unit (Liang and Zeger, Biometrika 73, 1986).
 
+    Ratio and slope share ``monitoring.decay.false_alarms``: each interval is at half of it, so that
+    answers which are right are ``off`` in no more of the reports. What the version was on its
+    hold-out already is its training's, not the world's: ``moved`` and ``slope_moved`` tell.
+
     Returns
     -------
     calibration : Calibration or None
@@ -41,32 +45,37 @@ def calibration(
     """
     if not spec.task_type.tabular:
         return None, f"task {spec.task}: a list of items has no level"
+    level = spec.decay_false_alarms / 2
     truth, said = _said(spec, live)
-    found = _ratio(truth, said, live, spec.gate.alpha)
+    found = _ratio(truth, said, live, level)
     if found is None:
         expected = _mean(said, live)
         return None, (
             f"no interval for observed over expected: {len(truth)} labels of "
             f"{len(set(live.clusters))} units, mean answer {expected:.3g}"
         )
-    low, high = found.low, found.high
-    slope = _slope(spec, truth, said, live)
-    off = not low <= 1 <= high or (slope is not None and not slope[1] <= 1 <= slope[2])
-    names = ("slope", "slope_low", "slope_high")
-    promised = _promised(spec, hold_out)
-    made = Calibration(
+    slope = _slope(spec, truth, said, live, level)
+    promised, promised_slope = _promised(spec, hold_out, level)
+    return Calibration(
         rows=len(truth),
         expected=_mean(said, live),
         observed=_mean(truth, live),
         ratio=found.estimate,
-        low=low,
-        high=high,
-        off=off,
-        **dict(zip(names, slope or (None,) * 3, strict=True)),
+        low=found.low,
+        high=found.high,
+        off=_beside_one(found) or _beside_one(slope),
+        slope=slope and slope.estimate,
+        slope_low=slope and slope.low,
+        slope_high=slope and slope.high,
         hold_out_ratio=promised and promised.estimate,
-        moved=None if promised is None else _moved(found, promised, spec.gate.alpha),
-    )
-    return made, ""
+        moved=_moved(found, promised, level),
+        hold_out_slope=promised_slope and promised_slope.estimate,
+        slope_moved=_moved(slope, promised_slope, level),
+    ), ""
+
+
+def _beside_one(found: Interval | None) -> bool:
+    return found is not None and not found.low <= 1 <= found.high
 
 
 def _said(spec: "ModelSpec", rows: "Answered") -> "tuple[np.ndarray, np.ndarray]":
@@ -85,12 +94,12 @@ def _mean(values: "np.ndarray", rows: "Answered") -> float:
     return float(np.average(values, weights=rows.weights))
 
 
-def _ratio(truth, said, rows: "Answered", alpha: float) -> Interval | None:
-    """Observed over expected, with a two-sided interval at level ``1 - alpha``."""
+def _ratio(truth, said, rows: "Answered", level: float) -> Interval | None:
+    """Observed over expected, with a two-sided interval at level ``1 - level``."""
     expected = _mean(said, rows)
     if not math.isfinite(expected) or abs(expected) < SMALLEST:
         return None
-    off = PairedT().mean(truth - said, rows.weights, rows.clusters, alpha / 2)
+    off = PairedT().mean(truth - said, rows.weights, rows.clusters, level / 2)
     if not (math.isfinite(off.low) and math.isfinite(off.high)):
         return None
     ends = sorted((1 + off.low / expected, 1 + off.high / expected))
@@ -104,16 +113,22 @@ def _ratio(truth, said, rows: "Answered", alpha: float) -> Interval | None:
     )
 
 
-def _promised(spec, hold_out: "Answered | None") -> Interval | None:
+def _promised(
+    spec, hold_out: "Answered | None", level: float
+) -> tuple[Interval | None, Interval | None]:
+    """Ratio and slope on the hold-out."""
     if hold_out is None or spec.task_type.check_truth(hold_out.truth):
-        return None
-    return _ratio(*_said(spec, hold_out), hold_out, spec.gate.alpha)
+        return None, None
+    truth, said = _said(spec, hold_out)
+    return _ratio(truth, said, hold_out, level), _slope(spec, truth, said, hold_out, level)
 
 
-def _moved(live: Interval, promised: Interval, alpha: float) -> bool:
-    """Whether two independent ratios differ, by Welch's test at level alpha."""
+def _moved(live: Interval | None, promised: Interval | None, level: float) -> bool | None:
+    """Whether two independent estimates differ, by Welch's test; None where one is not known."""
     from scipy import stats
 
+    if live is None or promised is None:
+        return None
     errors = [side.spread**2 / side.units for side in (live, promised)]
     distance = abs(live.estimate - promised.estimate)
     if sum(errors) == 0:
@@ -121,10 +136,10 @@ def _moved(live: Interval, promised: Interval, alpha: float) -> bool:
     freedom = sum(errors) ** 2 / sum(
         e**2 / (side.units - 1) for e, side in zip(errors, (live, promised), strict=True)
     )
-    return bool(2 * stats.t.sf(distance / math.sqrt(sum(errors)), freedom) < alpha)
+    return bool(2 * stats.t.sf(distance / math.sqrt(sum(errors)), freedom) < level)
 
 
-def _slope(spec, truth, said, rows: "Answered") -> tuple[float, float, float] | None:
+def _slope(spec, truth, said, rows: "Answered", level: float) -> Interval | None:
     """Slope with its interval; None where the answers do not vary or there is no fit."""
     import numpy as np
     import statsmodels.api as sm
@@ -133,7 +148,7 @@ def _slope(spec, truth, said, rows: "Answered") -> tuple[float, float, float] | 
     drawn = places(len(truth), MOST_ROWS)
     truth, said, weights = truth[drawn], said[drawn], rows.weights[drawn]
     cluster, count = numbered(rows.clusters[drawn])
-    if too_few(count, spec.gate.alpha / 2):
+    if too_few(count, level / 2):
         return None
     family, asked = sm.families.Gaussian(), said
     if spec.task.endswith("classification"):
@@ -156,6 +171,9 @@ def _slope(spec, truth, said, rows: "Answered") -> tuple[float, float, float] | 
             # Labels that the answers separate have no finite slope, nor have answers so far apart
             # that a step of the fit overflows: statsmodels raises ValueError then.
             return None
-    low, high = fit.conf_int(spec.gate.alpha)[1]
-    found = (float(fit.params[1]), float(low), float(high))
-    return found if np.isfinite(found).all() else None
+    low, high = (float(end) for end in fit.conf_int(level)[1])
+    slope, error = float(fit.params[1]), float(fit.bse[1])
+    if not all(math.isfinite(x) for x in (slope, low, high, error)):
+        return None
+    p_value = float(fit.pvalues[1])
+    return Interval(slope, low, high, error * math.sqrt(count), count, p_value)

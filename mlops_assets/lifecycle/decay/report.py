@@ -14,7 +14,8 @@ class Calibration(Report):
     ``ratio`` is observed over expected, with its interval; ``slope`` that of the labels on the
     answers (1 is right), where the task has one. ``off`` is by the intervals, not by the values.
     ``hold_out_ratio`` is what the ratio was on the hold-out, and ``moved`` whether it is another by
-    more than chance explains; None where the hold-out's answers are not at hand.
+    more than chance explains, ``hold_out_slope`` and ``slope_moved`` the same of the slope; None
+    where the hold-out's answers are not at hand.
     """
 
     rows: int
@@ -29,6 +30,8 @@ class Calibration(Report):
     off: bool
     hold_out_ratio: float | None = None
     moved: bool | None = None
+    hold_out_slope: float | None = None
+    slope_moved: bool | None = None
 
 
 class Discrimination(Report):

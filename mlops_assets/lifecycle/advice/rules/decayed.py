@@ -71,7 +71,7 @@ def _ratio_off(c, margin: float) -> bool:
 
 
 def _slope_off(c, margin: float) -> bool:
-    if c.slope_low is None or c.slope_high is None:
+    if c.slope_low is None or c.slope_high is None or c.slope_moved is False:
         return False
     return c.slope_low > 1 + margin or c.slope_high < 1 - margin
 
