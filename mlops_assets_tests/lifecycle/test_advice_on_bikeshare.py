@@ -96,6 +96,14 @@ def test_other_units_are_found_and_named(hours, column, factor, words):
     assert words in found.reasons[0]
 
 
+def test_a_column_that_begins_to_vary_has_no_unit_to_change(hours):
+    reference, live = halves(hours)
+    # A third has no exact float: the standard deviation of the reference is a rounding error.
+    found, report = advised(reference.assign(hum=1 / 3), live)
+    assert [c.column for c in report.columns if c.verdict == "drifted"] == ["hum"]
+    assert found.action == "leave"
+
+
 def test_a_feed_that_stopped_is_found(hours):
     reference, live = halves(hours)
     live.loc[live.index[:600], "hum"] = np.nan

@@ -124,7 +124,7 @@ class Moments:
         """None where a moment is not known, or the column is constant."""
         found = (side.mean, side.sd, side.median, side.minimum, side.maximum)
         known = [m for m in found if m is not None and math.isfinite(m)]
-        if len(known) < len(found) or not side.sd:
+        if len(known) < len(found) or not side.sd or side.minimum == side.maximum:
             return None
         error = ERRORS / math.sqrt(max(side.rows * (1 - side.missing), 1))
         mean, sd, median, minimum, maximum = known

@@ -41,7 +41,8 @@ class AbsurdValues(AdviceRule):
 
 def _extremes(reference, live):
     known = (reference.minimum, reference.median, reference.maximum, live.minimum, live.maximum)
-    if any(x is None for x in known) or not reference.sd:
+    # The standard deviation of one value may be a rounding error: it is no measure of anything.
+    if any(x is None for x in known) or not reference.sd or reference.minimum == reference.maximum:
         return []
     return [(live.minimum, reference.minimum), (live.maximum, reference.maximum)]
 
