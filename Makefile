@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: demo demo-all ui serve test test-fast lint bench bench-peers clean
 
-demo: $(READY)  ## the whole life of two models, in less than three minutes
+demo: $(READY)  ## the whole life of two models, in a few minutes
 	$(BIN)/python -m demo
 
 demo-all: $(READY)  ## the same for every model that ships
