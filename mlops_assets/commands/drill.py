@@ -1,0 +1,80 @@
+"""``mlops-assets drill``: faults on purpose, on a copy, and whether each defence held."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.settings import Settings
+from mlops_assets.lifecycle.spec import load_specs
+
+if TYPE_CHECKING:
+    from mlops_assets.rehearsal.drill.report import DrillReport, ScenarioOutcome
+
+
+def add_to(commands) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser("drill", help="put faults into a copy and see what notices them")
+    parser.add_argument("model")
+    parser.add_argument(
+        "--scenario", action="append", default=[], metavar="NAME", help="only this; repeatable"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument(
+        "--home", type=Path, help="folder of the copies; default: drills/<id> in MLOPS_HOME"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(options) -> int:
+    """Play, print a table; 1 when a defence failed."""
+    from mlops_assets.rehearsal.drill.drill import drill
+    from mlops_assets.resources import FrameIOManager
+
+    specs = load_specs(options.defs)
+    if options.model not in specs:
+        raise DeclarationError(f"no model {options.model!r}; declared: {', '.join(specs)}")
+    spec, folder = specs[options.model]
+    settings = Settings.from_environment()
+    named = f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    home = options.home or settings.home / "drills" / named
+    production = FrameIOManager(base_url=settings.storage_url)
+    report = drill(spec, folder, home.absolute(), options.scenario, production, _tell)
+    if options.json:
+        options.json.write_text(report.model_dump_json(indent=1), "utf-8")
+    _print(report)
+    return 0 if report.passed else 1
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print(report: "DrillReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"{report.model}, faults in window {report.window}", show_lines=True)
+    for name in ("scenario", "injected", "expected", "what happened", "detected after"):
+        table.add_column(name, overflow="fold")
+    table.add_column("rollback")
+    table.add_column("passed")
+    for o in report.outcomes:
+        said = "; ".join([*o.wrong, *o.happened])
+        passed = "passed" if o.passed else "FAILED"
+        table.add_row(o.scenario, o.injected, o.expected, said, _after(o), o.rollback, passed)
+    console.print(table)
+    console.print(f"copies: {report.home}", soft_wrap=True, highlight=False)
+
+
+def _after(outcome: "ScenarioOutcome") -> str:
+    parts = []
+    if outcome.windows is not None:
+        parts.append(f"{outcome.windows} windows")
+    if outcome.predictions is not None:
+        parts.append(f"{outcome.predictions:,} predictions")
+    if outcome.seconds is not None:
+        parts.append(f"{outcome.seconds:,.1f} s ({outcome.clock})")
+    return ", ".join(parts) or "not applicable" if outcome.detected else "not detected"

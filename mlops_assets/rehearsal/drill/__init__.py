@@ -1,0 +1,1 @@
+"""Faults on purpose, on a copy: does each defence hold, and how soon."""

@@ -1,0 +1,165 @@
+"""A challenger that passed the gate and fails at its users'."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.fingerprint import digest_of
+from mlops_assets.lifecycle.registry import CANARY, CHAMPION
+from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
+from mlops_assets.rehearsal.copy import Copy
+from mlops_assets.rehearsal.drill.base import Scenario
+from mlops_assets.rehearsal.drill.report import ScenarioOutcome
+
+if TYPE_CHECKING:
+    from mlops_assets.lifecycle.prediction_log import Record
+    from mlops_assets.lifecycle.rollout.driver import Look
+    from mlops_assets.lifecycle.rollout.history import Rollout
+
+FAILS = 0.2
+EVERY = timedelta(seconds=1)
+LOOK_EVERY = 200
+MOST_CANARY = 1_000
+SERVER_ERROR = 500
+WHO = "drill"
+
+
+class BadCanary(Scenario):
+    """A canary that answers an error to one request in five, which the champion never does."""
+
+    name = "bad_canary"
+    expected = "a guardrail rolls it back on its first step; the champion answers everybody"
+
+    def play(self, ground):
+        from mlops_assets.assets.deployment import hold_out_version
+        from mlops_assets.lifecycle.rollout.driver import carry
+        from mlops_assets.lifecycle.rollout.history import under_way
+        from mlops_assets.lifecycle.rollout.letting_in import let_in
+
+        declared = ground.declared.deployment
+        policy = declared if declared.strategy == "canary" else DeploymentPolicy(strategy="canary")
+        spec = ground.spec.model_copy(update={"deployment": policy})
+        copy, report = ground.challenged(self.name, spec)
+        platform = copy.platform(ground.span.end)
+        registry, journal = platform.registry, platform.journal
+        let_in(
+            copy.spec,
+            registry,
+            journal,
+            report,
+            data_version=hold_out_version(copy.frames, copy.spec, ground.hit),
+            who=WHO,
+        )
+        rollout = under_way(journal, spec.name)
+        if rollout is None:
+            raise EvidenceError(f"{spec.name}: the challenger of the drill did not begin as canary")
+        asked = _ask(ground, copy, rollout)
+        seen, wrong = asked.look, []
+        if seen.decision.kind == "roll_back":
+            carry(registry, journal, seen, WHO)
+        else:
+            wrong.append(
+                f"after {asked.canary} canary answers, {asked.failed} of them errors, the guardrails "
+                f"say {seen.decision.kind}: {seen.decision.reason}"
+            )
+        aliases = registry.aliases(spec.name)
+        back = aliases.get(CHAMPION) == rollout.champion and CANARY not in aliases
+        if not back:
+            wrong.append(f"v{rollout.version} still has a share: the aliases are {aliases}")
+        note = "" if policy is declared else f" (declared is {declared.strategy})"
+        return ScenarioOutcome(
+            scenario=self.name,
+            injected=f"v{rollout.version} as canary{note} at {rollout.share:.0%}, answering an error "
+            f"to {FAILS:.0%} of its requests",
+            expected=self.expected,
+            happened=[
+                f"{seen.decision.kind} after {asked.canary} canary answers ({asked.failed} errors) "
+                f"of {asked.total}: {seen.decision.reason}",
+                f"champion v{aliases.get(CHAMPION)}, canary {aliases.get(CANARY, 'none')}",
+            ],
+            detected=seen.decision.kind == "roll_back",
+            predictions=asked.canary if seen.decision.kind == "roll_back" else None,
+            seconds=asked.seconds if seen.decision.kind == "roll_back" else None,
+            clock=f"played, from the first canary answer on, at {1 / EVERY.total_seconds():g} "
+            "requests a second",
+            rollback="worked" if back else "failed",
+            wrong=wrong,
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Traffic until a decision, or until it was enough."""
+
+    look: "Look"
+    canary: int
+    failed: int
+    total: int
+    seconds: float
+
+
+def _ask(ground, copy: Copy, rollout: "Rollout") -> Asked:
+    """Put traffic into the copy's log and look, until the guardrails decide."""
+    from mlops_assets.lifecycle.rollout.driver import look
+
+    platform = copy.platform(ground.span.end)
+    log, feedback = platform.prediction_log, platform.feedback_log
+    begun = rollout.periods[-1].start
+    batch: list[Record] = []
+    canary = failed = total = 0
+    first = begun
+    for record in _traffic(ground, copy, rollout, begun):
+        batch.append(record)
+        total += 1
+        if record.variant == CANARY:
+            first = first if canary else record.logged_at
+            canary, failed = canary + 1, failed + record.failed
+        if len(batch) < LOOK_EVERY:
+            continue
+        log.append(batch)
+        batch = []
+        seen = look(copy.spec, platform.journal, log, feedback, record.logged_at)
+        assert seen is not None
+        if seen.decision.kind in ("roll_back", "advance") or canary >= MOST_CANARY:
+            log.close()
+            seconds = (record.logged_at - first).total_seconds()
+            return Asked(seen, canary, failed, total, seconds)
+    raise AssertionError("traffic has no end")
+
+
+def _traffic(ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterator[Record]":
+    """What the champion answered in the calm window, over and over, at both versions."""
+    import msgspec
+
+    log = copy.platform(ground.span.end).prediction_log
+    kept = log.read(copy.spec.name, *ground.calm.bounds).records
+    if not kept:
+        raise EvidenceError(f"{copy.spec.name}: nobody asked in window {ground.calm.key}")
+    number = 0
+    while True:
+        for record in kept:
+            number += 1
+            name = f"{WHO}{number:08d}"
+            # Each round has units of its own: a unit's errors of an hour count once.
+            unit = f"{record.unit or name}-{(number - 1) // len(kept)}"
+            taken = _uniform("arm", unit) < rollout.share
+            fails = taken and _uniform("fails", name) < FAILS
+            moment = begun + number * EVERY
+            yield msgspec.structs.replace(
+                record,
+                prediction_id=digest_of(WHO, name)[:32],
+                unit=unit,
+                at=moment,
+                logged_at=moment,
+                version=rollout.version if taken else rollout.champion,
+                variant=CANARY if taken else CHAMPION,
+                latency_ms=5.0 + 5.0 * _uniform("latency", name),
+                status=SERVER_ERROR if fails else 200,
+                answer={} if fails else record.answer,
+            )
+
+
+def _uniform(*parts: str) -> float:
+    return int(digest_of(WHO, *parts)[:8], 16) / 2**32

@@ -1,0 +1,153 @@
+"""What a scenario is, and what several of them read."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlops_assets.assets.keys import ADVICE, DRIFT_REPORT, PERFORMANCE_REPORT, key
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.rehearsal.copy import Copy
+from mlops_assets.rehearsal.drill.ground import Ground, champion
+from mlops_assets.rehearsal.drill.report import ScenarioOutcome
+from mlops_assets.rehearsal.state import State, Tick
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_FEATURES = 2
+
+
+class Scenario(ABC):
+    """One fault: puts it into a copy, and tells what became of it."""
+
+    name: ClassVar[str]
+    expected: ClassVar[str]
+
+    @abstractmethod
+    def play(self, ground: Ground) -> ScenarioOutcome:
+        """Play it on a copy of its own.
+
+        Raises
+        ------
+        LifecycleError
+            When it can't be played: that is not the same as a defence that failed.
+        """
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the watch made of the window with the fault.
+
+    Parameters
+    ----------
+    control, drift, performance, advice : Report or None
+        ``control`` is the drift report on the calm window.
+    ticks : list of Tick
+        Of the sensors that ask for retrains, after the window closed.
+    alerts : list of dict
+        Told after the window closed.
+    closed : datetime
+    asked : int
+        Rows of the window that were answered.
+    before, after : int or None
+        Champion before and after.
+    """
+
+    control: Any
+    drift: Any
+    performance: Any
+    advice: Any
+    ticks: list[Tick]
+    alerts: list[dict[str, Any]]
+    closed: datetime
+    asked: int
+    before: int | None
+    after: int | None
+
+    @property
+    def retrains(self) -> list[Tick]:
+        """Ticks that asked for a retrain."""
+        return [tick for tick in self.ticks if tick.asked or tick.left_out]
+
+    @property
+    def seconds(self) -> float | None:
+        """From the close of the window to the first alert."""
+        if not self.alerts:
+            return None
+        first = min(datetime.fromisoformat(alert["at"]) for alert in self.alerts)
+        return (first - self.closed).total_seconds()
+
+    def told(self) -> list[str]:
+        """Reports, sensors and alerts in words."""
+        found = [f"drift report: {self.drift.verdict}" if self.drift else "no drift report"]
+        if self.performance:
+            reason = f" ({self.performance.reason})" if self.performance.reason else ""
+            found.append(f"performance report: {self.performance.verdict}{reason}")
+        if self.advice:
+            person = ", a person is needed" if self.advice.needs_person else ""
+            found.append(f"advice: {self.advice.action}{person}: {self.advice.reasons[0]}")
+        for tick in self.ticks:
+            if tick.asked or tick.left_out:
+                found.append(f"{tick.by} asked for a retrain")
+            elif tick.words and not tick.words.startswith("no new "):
+                found.append(f"{tick.by}: {tick.words}")
+        found += [f"alert ({alert['kind']}): {alert['message']}" for alert in self.alerts]
+        return found
+
+
+def watch(ground: Ground, copy: Copy) -> Watched:
+    """Play the window and read what was made of it."""
+    start, closed = ground.hit.bounds
+    before = champion(copy, start)
+    state = ground.play(copy)
+    log = copy.platform(ground.span.end).prediction_log
+    return Watched(
+        control=_stored(copy, DRIFT_REPORT, ground.calm.key),
+        drift=_stored(copy, DRIFT_REPORT, ground.hit.key),
+        performance=_stored(copy, PERFORMANCE_REPORT, ground.hit.key),
+        advice=_stored(copy, ADVICE, ground.hit.key),
+        ticks=_sensors(ground, state),
+        alerts=[a for a in copy.alerts() if datetime.fromisoformat(a["at"]) >= closed],
+        closed=closed,
+        asked=len(log.read(copy.spec.name, start, closed).records),
+        before=before,
+        after=champion(copy, ground.span.end),
+    )
+
+
+def _sensors(ground: Ground, state: State) -> list[Tick]:
+    closed = ground.hit.bounds[1]
+    return [t for t in state.ticks if t.at >= closed and "_on_" in t.by]
+
+
+def _stored(copy: Copy, asset: str, window: str) -> Any:
+    where = key(copy.spec, asset)
+    return copy.reports.load(where, window) if copy.reports.exists(where, window) else None
+
+
+def numeric_features(ground: Ground, copy: Copy) -> list[str]:
+    """Features with numbers that vary, which the drift report looks at; a few.
+
+    Raises
+    ------
+    DeclarationError
+        When there are none: nothing can be put in.
+    """
+    control = _stored(copy, DRIFT_REPORT, ground.calm.key)
+    names = [
+        c.column
+        for c in (control.columns if control else [])
+        if c.role == "feature" and c.kind == "numeric" and c.reference and c.reference.sd
+    ]
+    if not names:
+        raise DeclarationError(f"{copy.spec.name}: no numeric feature is watched: nothing to shift")
+    return names[:MOST_FEATURES]
+
+
+def changed(rows: "pd.DataFrame", name: str, factor: float, offset: float) -> "pd.DataFrame":
+    """Rows with a column scaled and moved; whole numbers stay whole."""
+    column = rows[name].astype(float) * factor + offset
+    if rows[name].dtype.kind in "iu":
+        return rows.assign(**{name: column.round().astype("int64")})
+    return rows.assign(**{name: column.astype(rows[name].dtype)})

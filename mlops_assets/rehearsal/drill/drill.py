@@ -1,0 +1,64 @@
+"""Scenarios in a row, each on a copy of its own."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlops_assets.lifecycle.declaration import did_you_mean
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.rehearsal.drill.bad_canary import BadCanary
+from mlops_assets.rehearsal.drill.base import Scenario
+from mlops_assets.rehearsal.drill.drift import Drift
+from mlops_assets.rehearsal.drill.ground import ASSUMPTIONS, lay
+from mlops_assets.rehearsal.drill.report import DrillReport
+from mlops_assets.resources import FrameIOManager
+
+SCENARIOS: dict[str, Scenario] = {cls.name: cls() for cls in (Drift, BadCanary)}
+
+
+def chosen(names: Sequence[str]) -> list[Scenario]:
+    """The scenarios of some names; all where none is named.
+
+    Raises
+    ------
+    DeclarationError
+        For a name that no scenario has.
+    """
+    for name in names:
+        if name not in SCENARIOS:
+            near = did_you_mean(name, SCENARIOS)
+            raise DeclarationError(f"unknown scenario {name!r}{near} Known: {', '.join(SCENARIOS)}")
+    return [SCENARIOS[name] for name in dict.fromkeys(names or SCENARIOS)]
+
+
+def drill(
+    spec: ModelSpec,
+    folder: Path,
+    home: Path,
+    names: Sequence[str],
+    production: FrameIOManager | None,
+    tell: Callable[[str], None],
+) -> DrillReport:
+    """Play scenarios on copies below ``home``.
+
+    Raises
+    ------
+    LifecycleError
+        When the drill can't be played. A defence that failed is told in the report.
+    """
+    scenarios, now = chosen(names), datetime.now(UTC)
+    ground = lay(spec, folder, home, production, now, tell)
+    outcomes = []
+    for scenario in scenarios:
+        tell(f"scenario {scenario.name}")
+        outcomes.append(scenario.play(ground))
+    return DrillReport(
+        model=spec.name,
+        control=ground.calm.key,
+        window=ground.hit.key,
+        outcomes=outcomes,
+        assumptions=list(ASSUMPTIONS),
+        home=str(home),
+        created_at=now,
+    )

@@ -1,0 +1,180 @@
+"""Where a drill is played: a copy with a champion and a calm window, and copies of that copy."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.assets.keys import EVALUATION_REPORT, TRAINED_MODEL, VALIDATED_FEATURES, key
+from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
+from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.reports import EvaluationReport
+from mlops_assets.lifecycle.spec import ModelSpec
+from mlops_assets.lifecycle.window import Window
+from mlops_assets.rehearsal.copy import DATA, Copy
+from mlops_assets.rehearsal.policies import played
+from mlops_assets.rehearsal.replay import Replay
+from mlops_assets.rehearsal.runs import run_job
+from mlops_assets.rehearsal.state import State
+from mlops_assets.rehearsal.world import Span, bring_data, first_champion, span_of, why_failed
+from mlops_assets.resources import FrameIOManager
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ASSUMPTIONS = (
+    "The champion is trained on the copy, for the newest window before the two that are played.",
+    "Traffic is the feature frame of a window, each row asked once, at its own time.",
+    "No schedule retrains: what asks for a retrain here is a report.",
+    "A retrain that is asked for after the last window is noted, not run.",
+    "The challenger of bad_canary and crash is let in by a gate without limits: what is tried is "
+    "what comes after the gate.",
+)
+# The watch reports half an hour after midnight.
+WATCHED = timedelta(hours=1)
+MARGIN = 1e9
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The copy that every scenario begins from.
+
+    Parameters
+    ----------
+    base : Copy
+        With a champion that has answered ``calm``, and a report on it.
+    span : Span
+    home : Path
+        Of the drill.
+    declared : ModelSpec
+        As production has it.
+    tell : callable
+        Gets a line about each step.
+    """
+
+    base: Copy
+    span: Span
+    home: Path
+    declared: ModelSpec
+    tell: Callable[[str], None]
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The declaration as it is played."""
+        return self.base.spec
+
+    @property
+    def calm(self) -> Window:
+        """The window that nothing is done to."""
+        return self.span.played[0]
+
+    @property
+    def hit(self) -> Window:
+        """The window that faults are put into."""
+        return self.span.played[1]
+
+    def copy(self, name: str, spec: ModelSpec | None = None) -> Copy:
+        """A copy of the base with data of its own, which a scenario may spoil."""
+        made = replace(self.base, home=self.home / name, world=self.home / f"{name}-world")
+        made = replace(made, spec=spec or self.spec)
+        made.begin_from(self.base)
+        shutil.copytree(self.base.world, made.world, dirs_exist_ok=True)
+        for asset in DATA:
+            (made.home / "storage" / made.spec.name / asset).unlink()
+        made.make()
+        return made
+
+    def rows(self, copy: Copy) -> "pd.DataFrame":
+        """The feature frame of the window that faults are put into."""
+        return copy.frames.load(key(self.spec, VALIDATED_FEATURES), self.hit.key)
+
+    def put(self, copy: Copy, rows: "pd.DataFrame") -> None:
+        """Let this be what is asked, and what turns out to be true."""
+        asset = key(self.spec, VALIDATED_FEATURES)
+        copy.frames.write(copy.frames.path(asset, self.hit.key), rows)
+
+    def play(self, copy: Copy) -> State:
+        """Ask and watch the window with the fault, until reports on its labels are due."""
+        state = State.load(copy.home)
+        assert state is not None
+        state.done = False
+        state.save(copy.home)
+        return Replay(copy, self.span.played, self.span.end, self.tell).play()
+
+    def challenged(self, name: str, spec: ModelSpec) -> tuple[Copy, EvaluationReport]:
+        """A copy on which a second version has passed a gate without limits."""
+        none: dict[str, object] = dict.fromkeys(
+            ("baseline", "kpi", "fairness", "calibration", "limits")
+        )
+        gate = spec.gate.model_copy(update=none | {"margin": MARGIN, "floor": {}, "slices": []})
+        copy = self.copy(name, spec.model_copy(update={"gate": gate}))
+        now = self.span.end
+        with copy.instance() as instance:
+            result = run_job(
+                copy.definitions(now),
+                instance,
+                f"{spec.name}_lifecycle",
+                now,
+                {},
+                window=self.hit.key,
+                only=[key(spec, asset) for asset in (TRAINED_MODEL, EVALUATION_REPORT)],
+            )
+        if not result.success:
+            raise EvidenceError(f"{spec.name}: no challenger for the drill: {why_failed(result)}")
+        return copy, copy.reports.load(key(spec, EVALUATION_REPORT), self.hit.key)
+
+
+def lay(
+    spec: ModelSpec,
+    folder: Path,
+    home: Path,
+    production: FrameIOManager | None,
+    now: datetime,
+    tell: Callable[[str], None],
+) -> Ground:
+    """Bring the data, train the first champion, and play a calm window.
+
+    Raises
+    ------
+    DeclarationError
+        When the model has no windows, or too few of them are over.
+    EvidenceError
+        When data are missing, the first model is refused, or the home is not empty.
+    """
+    if home.exists() and any(home.iterdir()):
+        raise EvidenceError(f"{home} is not empty: choose another --home")
+    declared, spec = spec, drilled(spec)
+    span = span_of(spec, *_windows(spec, now), now)
+    base = Copy(home / "base", home / "world", home / "artifacts", spec, folder)
+    bring_data(base, span, production, tell)
+    first_champion(base, span)
+    tell(f"calm window {span.played[0].key}")
+    Replay(base, span.played[:1], span.played[0].bounds[1] + WATCHED, tell).play()
+    return Ground(base, span, home, declared, tell)
+
+
+def drilled(spec: ModelSpec) -> ModelSpec:
+    """The declaration as it is played: see ``ASSUMPTIONS``."""
+    spec = played(spec)
+    return spec.model_copy(update={"retrain": spec.retrain.model_copy(update={"schedule": None})})
+
+
+def _windows(spec: ModelSpec, now: datetime) -> tuple[str, str]:
+    """The calm window and the one with the fault: the newest whose labels are reported on."""
+    if spec.cadence == "none":
+        raise DeclarationError(f"{spec.name} has no windows: a drill needs a calm one to compare")
+    newest = spec.grid.newest_complete(now, spec.columns.label_delay)
+    if newest is not None:
+        length = newest.bounds[1] - newest.bounds[0]
+        newest = spec.grid.newest_complete(now, spec.columns.label_delay + length)
+    two = [] if newest is None else spec.grid.back_from(newest.key, 2)
+    if len(two) < 2:
+        raise DeclarationError(f"{spec.name}: no two windows are over whose labels are complete")
+    return two[0].key, two[1].key
+
+
+def champion(copy: Copy, now: datetime) -> int | None:
+    """The version that serves."""
+    return copy.platform(now).registry.aliases(copy.spec.name).get(CHAMPION)
