@@ -10,7 +10,7 @@ from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.lifecycle.spec import load_specs
 
 if TYPE_CHECKING:
-    from mlops_assets.rehearsal.drill.report import DrillReport, ScenarioOutcome
+    from mlops_assets.rehearsal.drill.report import DrillReport
 
 
 def add_to(commands) -> None:
@@ -55,26 +55,18 @@ def _print(report: "DrillReport") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mlops_assets.rehearsal.drill.report import detected_after
+
     console = Console()
-    table = Table(title=f"{report.model}, faults in window {report.window}", show_lines=True)
-    for name in ("scenario", "injected", "expected", "what happened", "detected after"):
-        table.add_column(name, overflow="fold")
-    table.add_column("rollback")
-    table.add_column("passed")
     for o in report.outcomes:
-        said = "; ".join([*o.wrong, *o.happened])
-        passed = "passed" if o.passed else "FAILED"
-        table.add_row(o.scenario, o.injected, o.expected, said, _after(o), o.rollback, passed)
+        console.print(f"{o.scenario}: {o.expected}", highlight=False, markup=False)
+        for line in [*(f"WRONG: {w}" for w in o.wrong), *o.happened]:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    table = Table(title=f"{report.model}, faults in window {report.window}", show_lines=True)
+    for name in ("scenario", "injected", "detected after", "rollback", "defence"):
+        table.add_column(name, overflow="fold")
+    for o in report.outcomes:
+        held = "passed" if o.passed else "FAILED"
+        table.add_row(o.scenario, o.injected, detected_after(o), o.rollback, held)
     console.print(table)
-    console.print(f"copies: {report.home}", soft_wrap=True, highlight=False)
-
-
-def _after(outcome: "ScenarioOutcome") -> str:
-    parts = []
-    if outcome.windows is not None:
-        parts.append(f"{outcome.windows} windows")
-    if outcome.predictions is not None:
-        parts.append(f"{outcome.predictions:,} predictions")
-    if outcome.seconds is not None:
-        parts.append(f"{outcome.seconds:,.1f} s ({outcome.clock})")
-    return ", ".join(parts) or "not applicable" if outcome.detected else "not detected"
+    console.print(f"page: {report.html}", soft_wrap=True, highlight=False)

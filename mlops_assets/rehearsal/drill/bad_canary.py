@@ -1,5 +1,6 @@
 """A challenger that passed the gate and fails at its users'."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from mlops_assets.lifecycle.registry import CANARY, CHAMPION
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.drill.base import Scenario
+from mlops_assets.rehearsal.drill.process import Asker, server
 from mlops_assets.rehearsal.drill.report import ScenarioOutcome
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 FAILS = 0.2
 EVERY = timedelta(seconds=1)
 LOOK_EVERY = 200
-MOST_CANARY = 1_000
+MOST_CANARY = 500
+ANSWERS, QUIET, MOST_SECONDS = 60.0, 1.5, 15.0
 SERVER_ERROR = 500
 WHO = "drill"
 
@@ -37,6 +40,7 @@ class BadCanary(Scenario):
         from mlops_assets.lifecycle.rollout.driver import carry
         from mlops_assets.lifecycle.rollout.history import under_way
         from mlops_assets.lifecycle.rollout.letting_in import let_in
+        from mlops_assets.lifecycle.rollout.promotion import rollback
 
         declared = ground.declared.deployment
         policy = declared if declared.strategy == "canary" else DeploymentPolicy(strategy="canary")
@@ -55,38 +59,55 @@ class BadCanary(Scenario):
         rollout = under_way(journal, spec.name)
         if rollout is None:
             raise EvidenceError(f"{spec.name}: the challenger of the drill did not begin as canary")
+        # Before the real server is asked: its good answers are no evidence about bad ones.
         asked = _ask(ground, copy, rollout)
         seen, wrong = asked.look, []
-        if seen.decision.kind == "roll_back":
-            carry(registry, journal, seen, WHO)
-        else:
-            wrong.append(
-                f"after {asked.canary} canary answers, {asked.failed} of them errors, the guardrails "
-                f"say {seen.decision.kind}: {seen.decision.reason}"
-            )
+        with server(copy) as port, Asker(copy, port, _calm(ground, copy)) as asker:
+            if not asker.wait_for(rollout.version, ANSWERS):
+                raise EvidenceError(f"v{rollout.version} has a share and answered nobody")
+            began = time.monotonic()
+            if seen.decision.kind == "roll_back":
+                carry(registry, journal, seen, WHO)
+            else:
+                wrong.append(
+                    f"after {asked.canary} canary answers, {asked.failed} of them errors, the "
+                    f"guardrails say {seen.decision.kind}; it was taken back by hand"
+                )
+                rollback(registry, journal, spec.name, WHO, "drill: no guardrail did")
+            lasted = asker.last_of(rollout.version, began, QUIET, MOST_SECONDS)
+            after = asker.since(time.monotonic() - QUIET)
         aliases = registry.aliases(spec.name)
-        back = aliases.get(CHAMPION) == rollout.champion and CANARY not in aliases
+        back = set(after) == {rollout.champion} and aliases.get(CHAMPION) == rollout.champion
         if not back:
-            wrong.append(f"v{rollout.version} still has a share: the aliases are {aliases}")
+            wrong.append(f"v{rollout.version} was taken back, and {set(after)} answer")
+        found = seen.decision.kind == "roll_back"
         note = "" if policy is declared else f" (declared is {declared.strategy})"
         return ScenarioOutcome(
             scenario=self.name,
-            injected=f"v{rollout.version} as canary{note} at {rollout.share:.0%}, answering an error "
-            f"to {FAILS:.0%} of its requests",
+            injected=f"v{rollout.version} as canary{note} at {rollout.share:.0%}, answering an "
+            f"error to {FAILS:.0%} of its requests",
             expected=self.expected,
             happened=[
                 f"{seen.decision.kind} after {asked.canary} canary answers ({asked.failed} errors) "
                 f"of {asked.total}: {seen.decision.reason}",
-                f"champion v{aliases.get(CHAMPION)}, canary {aliases.get(CANARY, 'none')}",
+                f"the real server: {_lasted(lasted)}; then v{rollout.champion} gave "
+                f"{after.count(rollout.champion)} of {len(after)} answers",
             ],
-            detected=seen.decision.kind == "roll_back",
-            predictions=asked.canary if seen.decision.kind == "roll_back" else None,
-            seconds=asked.seconds if seen.decision.kind == "roll_back" else None,
+            detected=found,
+            predictions=asked.canary if found else None,
+            seconds=asked.seconds if found else None,
             clock=f"played, from the first canary answer on, at {1 / EVERY.total_seconds():g} "
             "requests a second",
             rollback="worked" if back else "failed",
             wrong=wrong,
+            passed=not wrong,
         )
+
+
+def _lasted(seconds: float | None) -> str:
+    if seconds is None:
+        return f"the bad version still answered after {MOST_SECONDS:g} s"
+    return f"last answer of the bad version {seconds:.2f} s after it was taken back (goal 2 s)"
 
 
 @dataclass(frozen=True)
@@ -133,10 +154,7 @@ def _traffic(ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterat
     """What the champion answered in the calm window, over and over, at both versions."""
     import msgspec
 
-    log = copy.platform(ground.span.end).prediction_log
-    kept = log.read(copy.spec.name, *ground.calm.bounds).records
-    if not kept:
-        raise EvidenceError(f"{copy.spec.name}: nobody asked in window {ground.calm.key}")
+    kept = _calm(ground, copy)
     number = 0
     while True:
         for record in kept:
@@ -159,6 +177,15 @@ def _traffic(ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterat
                 status=SERVER_ERROR if fails else 200,
                 answer={} if fails else record.answer,
             )
+
+
+def _calm(ground, copy: Copy) -> "list[Record]":
+    """What was asked in the calm window."""
+    log = copy.platform(ground.span.end).prediction_log
+    kept = log.read(copy.spec.name, *ground.calm.bounds).records
+    if not kept:
+        raise EvidenceError(f"{copy.spec.name}: nobody asked in window {ground.calm.key}")
+    return kept
 
 
 def _uniform(*parts: str) -> float:

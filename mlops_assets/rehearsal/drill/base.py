@@ -127,21 +127,26 @@ def _stored(copy: Copy, asset: str, window: str) -> Any:
 
 
 def numeric_features(ground: Ground, copy: Copy) -> list[str]:
-    """Features with numbers that vary, which the drift report looks at; a few.
+    """Features with numbers that vary and are watched; the first few.
 
     Raises
     ------
     DeclarationError
         When there are none: nothing can be put in.
     """
-    control = _stored(copy, DRIFT_REPORT, ground.calm.key)
+    spec, rows = copy.spec, ground.rows(copy)
+    kept = copy.platform(ground.span.end).prediction_log.read(spec.name, *ground.calm.bounds)
+    seen = kept.records[0].features if kept.records else {}
     names = [
-        c.column
-        for c in (control.columns if control else [])
-        if c.role == "feature" and c.kind == "numeric" and c.reference and c.reference.sd
+        name
+        for name in seen
+        if name not in spec.monitoring.drift.ignore
+        and name in rows
+        and rows[name].dtype.kind in "if"
+        and rows[name].std() > 0
     ]
     if not names:
-        raise DeclarationError(f"{copy.spec.name}: no numeric feature is watched: nothing to shift")
+        raise DeclarationError(f"{spec.name}: no numeric feature is watched: nothing to change")
     return names[:MOST_FEATURES]
 
 

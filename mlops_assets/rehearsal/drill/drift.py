@@ -40,6 +40,7 @@ class Drift(Scenario):
             seconds=None if wrong else seen.seconds,
             clock="played, from the window's close to the first alert",
             wrong=wrong,
+            passed=not wrong,
         )
 
 

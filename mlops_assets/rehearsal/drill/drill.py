@@ -6,15 +6,22 @@ from pathlib import Path
 
 from mlops_assets.lifecycle.declaration import did_you_mean
 from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.report_html.page import render
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.rehearsal.drill.bad_canary import BadCanary
 from mlops_assets.rehearsal.drill.base import Scenario
+from mlops_assets.rehearsal.drill.crash import Crash
 from mlops_assets.rehearsal.drill.drift import Drift
 from mlops_assets.rehearsal.drill.ground import ASSUMPTIONS, lay
-from mlops_assets.rehearsal.drill.report import DrillReport
+from mlops_assets.rehearsal.drill.label_delay import LabelDelay
+from mlops_assets.rehearsal.drill.poisoned_batch import PoisonedBatch
+from mlops_assets.rehearsal.drill.report import DrillReport, detected_after
 from mlops_assets.resources import FrameIOManager
 
-SCENARIOS: dict[str, Scenario] = {cls.name: cls() for cls in (Drift, BadCanary)}
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+SCENARIOS: dict[str, Scenario] = {
+    cls.name: cls() for cls in (Drift, LabelDelay, BadCanary, PoisonedBatch, Crash)
+}
 
 
 def chosen(names: Sequence[str]) -> list[Scenario]:
@@ -53,12 +60,19 @@ def drill(
     for scenario in scenarios:
         tell(f"scenario {scenario.name}")
         outcomes.append(scenario.play(ground))
-    return DrillReport(
+    report = DrillReport(
         model=spec.name,
         control=ground.calm.key,
         window=ground.hit.key,
         outcomes=outcomes,
+        passed=all(outcome.passed for outcome in outcomes),
         assumptions=list(ASSUMPTIONS),
         home=str(home),
+        html=str(home / PAGE_FILE),
         created_at=now,
     )
+    (home / PAGE_FILE).write_text(
+        render("drill.html", report=report, after=detected_after), "utf-8"
+    )
+    (home / REPORT_FILE).write_text(report.model_dump_json(indent=1), "utf-8")
+    return report

@@ -99,7 +99,8 @@ class Ground:
         """Ask and watch the window with the fault, until reports on its labels are due."""
         state = State.load(copy.home)
         assert state is not None
-        state.done = False
+        # What was asked of it between its start and the report on the calm window is asked too.
+        state.until, state.done = self.hit.bounds[0], False
         state.save(copy.home)
         return Replay(copy, self.span.played, self.span.end, self.tell).play()
 

@@ -1,7 +1,9 @@
 """What a drill says."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from mlops_assets.lifecycle.report_base import Report
 
@@ -28,11 +30,13 @@ class ScenarioOutcome(Report):
     clock: str = ""
     rollback: Rollback = "not needed"
     wrong: list[str]
+    passed: bool
 
-    @property
-    def passed(self) -> bool:
-        """Whether the defence held."""
-        return not self.wrong
+    @model_validator(mode="after")
+    def _failed_where_something_is_wrong(self) -> Self:
+        if self.passed == bool(self.wrong):
+            raise ValueError(f"{self.scenario}: passed is {self.passed}, and wrong: {self.wrong}")
+        return self
 
 
 class DrillReport(Report):
@@ -42,11 +46,22 @@ class DrillReport(Report):
     control: str
     window: str
     outcomes: list[ScenarioOutcome]
+    passed: bool
     assumptions: list[str]
     home: str
+    html: str
     created_at: datetime
 
-    @property
-    def passed(self) -> bool:
-        """Whether every defence held."""
-        return all(outcome.passed for outcome in self.outcomes)
+
+def detected_after(outcome: ScenarioOutcome) -> str:
+    """The time to detection in words."""
+    if not outcome.detected:
+        return "not detected"
+    parts = []
+    if outcome.windows is not None:
+        parts.append(f"{outcome.windows} further windows")
+    if outcome.predictions is not None:
+        parts.append(f"{outcome.predictions:,} predictions")
+    if outcome.seconds is not None:
+        parts.append(f"{outcome.seconds:,.1f} s ({outcome.clock})")
+    return ", ".join(parts)
