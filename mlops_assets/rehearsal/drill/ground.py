@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.assets.keys import EVALUATION_REPORT, TRAINED_MODEL, VALIDATED_FEATURES, key
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
+from mlops_assets.lifecycle.gate.policy import HoldOutPolicy
+from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -29,12 +31,17 @@ ASSUMPTIONS = (
     "Traffic is the feature frame of a window, each row asked once, at its own time.",
     "No schedule retrains: what asks for a retrain here is a report.",
     "A retrain that is asked for after the last window is noted, not run.",
-    "The challenger of bad_canary and crash is let in by a gate without limits: what is tried is "
-    "what comes after the gate.",
+    "Champion and challenger are let in by a gate without limits (floor, baseline, KPI, slices, "
+    "fairness; of the challenger also the margin): what is tried is what comes after the gate.",
 )
 # The watch reports half an hour after midnight.
 WATCHED = timedelta(hours=1)
 MARGIN = 1e9
+NO_LIMITS: dict[str, object] = {
+    "slices": [],
+    "accept": ("better", "non_inferior", "first_model"),
+    **dict.fromkeys(("baseline", "kpi", "fairness", "calibration", "limits")),
+}
 
 
 @dataclass(frozen=True)
@@ -106,10 +113,7 @@ class Ground:
 
     def challenged(self, name: str, spec: ModelSpec) -> tuple[Copy, EvaluationReport]:
         """A copy on which a second version has passed a gate without limits."""
-        none: dict[str, object] = dict.fromkeys(
-            ("baseline", "kpi", "fairness", "calibration", "limits")
-        )
-        gate = spec.gate.model_copy(update=none | {"margin": MARGIN, "floor": {}, "slices": []})
+        gate = spec.gate.model_copy(update={"margin": MARGIN})
         copy = self.copy(name, spec.model_copy(update={"gate": gate}))
         now = self.span.end
         with copy.instance() as instance:
@@ -159,7 +163,18 @@ def lay(
 def drilled(spec: ModelSpec) -> ModelSpec:
     """The declaration as it is played: see ``ASSUMPTIONS``."""
     spec = played(spec)
-    return spec.model_copy(update={"retrain": spec.retrain.model_copy(update={"schedule": None})})
+    metric = spec.gate.metric
+    # A first model needs a floor to be judged by: one that nothing misses.
+    limits = NO_LIMITS | {
+        "floor": {metric: -METRICS[metric].sign * MARGIN},
+        "hold_out": HoldOutPolicy(),
+    }
+    return spec.model_copy(
+        update={
+            "retrain": spec.retrain.model_copy(update={"schedule": None}),
+            "gate": spec.gate.model_copy(update=limits),
+        }
+    )
 
 
 def _windows(spec: ModelSpec, now: datetime) -> tuple[str, str]:

@@ -1,0 +1,216 @@
+"""Faults on purpose: defences hold on a sound model, and are told failed where they are gone."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mlops_assets import cli
+from mlops_assets.lifecycle.advice import advise
+from mlops_assets.lifecycle.advice.rules import RULES
+from mlops_assets.lifecycle.advice.rules.absurd_values import AbsurdValues
+from mlops_assets.lifecycle.advice.rules.labels_missing import LabelsMissing
+from mlops_assets.lifecycle.advice.rules.unit_changed import UnitChanged
+from mlops_assets.lifecycle.rollout import promotion
+from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
+from mlops_assets.lifecycle.spec import load_specs
+from mlops_assets.rehearsal.drill import crash
+from mlops_assets.rehearsal.drill.drill import SCENARIOS
+from mlops_assets.rehearsal.drill.ground import lay
+from mlops_assets.rehearsal.drill.report import DrillReport, ScenarioOutcome
+from mlops_assets_tests.harness import visits, week
+from mlops_assets_tests.rehearsal.test_backtest import declare, digests
+
+WEEKS, ROWS, SEED = 6, 800, 3
+NOW_ON = {"schedule": None, "on": ["drift", "decay"], "cooldown": "1d"}
+CONTRACT = {"columns": {"minutes": {"dtype": "float", "ge": 0}}}
+
+
+def shop(folder: Path, **changes) -> Path:
+    """A model whose contract knows that nobody stays for less than no minutes."""
+    frame = visits(WEEKS, rows=ROWS, seed=SEED)
+    return declare(folder, frame, end=week(WEEKS), retrain=NOW_ON, contract=CONTRACT, **changes)
+
+
+def drilled(folder: Path, *names: str) -> tuple[int, DrillReport]:
+    """What the command returns and writes."""
+    more = [part for name in names for part in ("--scenario", name)]
+    told = ["--home", str(folder / "home"), "--json", str(folder / "report.json")]
+    code = cli.main(["--defs", str(folder / "defs"), "drill", "shop", *told, *more])
+    text = (folder / "report.json").read_text("utf-8")
+    return code, DrillReport.model_validate_json(text)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A drill of everything, beside a production that has something to lose."""
+    folder = tmp_path_factory.mktemp("drill")
+    shop(folder / "defs")
+    production = folder / "production"
+    (production / "prediction_log").mkdir(parents=True)
+    (production / "prediction_log" / "kept").write_text("as it was")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLOPS_HOME", str(production))
+        before = digests(production)
+        code, report = drilled(folder)
+        return {"code": code, "report": report, "before": before, "after": digests(production)}
+
+
+@pytest.mark.slow
+def test_every_defence_of_a_sound_model_holds(sound):
+    report = sound["report"]
+    assert [o.scenario for o in report.outcomes] == list(SCENARIOS)
+    assert {o.scenario: o.wrong for o in report.outcomes} == {name: [] for name in SCENARIOS}
+    assert report.passed
+    assert sound["code"] == 0
+    assert (report.control, report.window) == (week(WEEKS - 2), week(WEEKS - 1))
+
+
+@pytest.mark.slow
+def test_what_is_watched_is_found_on_the_day_on_which_the_window_closes(sound):
+    by_name = {o.scenario: o for o in sound["report"].outcomes}
+    for name in ("drift", "label_delay", "poisoned_batch"):
+        found = by_name[name]
+        # The watch reports half an hour after midnight, on every row of the window.
+        assert (found.windows, found.predictions, found.seconds) == (0, ROWS, 1800)
+
+
+@pytest.mark.slow
+def test_each_scenario_tells_its_evidence(sound):
+    by_name = {o.scenario: "\n".join(o.happened) for o in sound["report"].outcomes}
+    assert "named as drifted, and not in the calm window: interest, minutes" in by_name["drift"]
+    assert "once the labels had come: healthy" in by_name["label_delay"]
+    assert "the raw window was stopped: contract" in by_name["poisoned_batch"]
+    assert "advice: fix_the_data" in by_name["poisoned_batch"]
+    assert "roll_back after" in by_name["bad_canary"]
+    # Begun, previous, champion, challenger dropped, done: from the fourth on the new one serves.
+    assert "served after the kills, in order: v1, v1, v1, v2, v2" in by_name["crash"]
+
+
+@pytest.mark.slow
+def test_what_changed_what_serves_was_rolled_back(sound):
+    rollbacks = {o.scenario: o.rollback for o in sound["report"].outcomes}
+    assert rollbacks == dict.fromkeys(SCENARIOS, "not needed") | {
+        "bad_canary": "worked",
+        "crash": "worked",
+    }
+    (canary,) = (o for o in sound["report"].outcomes if o.scenario == "bad_canary")
+    assert "(declared is direct)" in canary.injected
+    assert "last answer of the bad version" in canary.happened[1]
+
+
+@pytest.mark.slow
+def test_nothing_of_production_is_written(sound):
+    assert sound["before"] == sound["after"]
+
+
+@pytest.mark.slow
+def test_the_page_needs_nothing_else(sound):
+    page = Path(sound["report"].html).read_text("utf-8")
+    assert "Every defence held." in page
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    stored = Path(sound["report"].home) / "report.json"
+    assert json.loads(stored.read_text("utf-8")) == json.loads(sound["report"].model_dump_json())
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    """The ground of a model that drills are played on without some defence."""
+    folder = tmp_path_factory.mktemp("weak")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLOPS_HOME", str(folder / "production"))
+        spec, place = load_specs(shop(folder / "defs"))["shop"]
+        yield lay(spec, place, folder / "home", None, datetime.now(UTC), lambda line: None)
+
+
+def take_away(monkeypatch, *rules):
+    """Advise without some rules."""
+    kept = tuple(rule for rule in RULES if not isinstance(rule, rules))
+    assert len(kept) == len(RULES) - len(rules)
+    monkeypatch.setattr(advise, "RULES", kept)
+
+
+@pytest.mark.slow
+def test_a_drift_that_no_report_names_is_a_failure_and_exit_code_1(tmp_path):
+    shop(tmp_path / "defs", monitoring__drift={"min_effect": 1e6})
+    code, report = drilled(tmp_path, "drift")
+    (outcome,) = report.outcomes
+    assert code == 1
+    assert not report.passed
+    assert not outcome.passed
+    assert not outcome.detected
+    assert outcome.wrong == ["no report names interest or minutes that was calm before"]
+    assert "drift: the defence failed." in Path(report.html).read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_labels_that_nobody_misses_are_a_failure(ground, monkeypatch):
+    take_away(monkeypatch, LabelsMissing)
+    outcome = SCENARIOS["label_delay"].play(ground)
+    assert not outcome.passed
+    assert not outcome.detected
+    assert outcome.wrong == ["nobody was told"]
+
+
+@pytest.mark.slow
+def test_a_poisoned_window_that_a_model_would_be_fitted_on_is_a_failure(ground, monkeypatch):
+    take_away(monkeypatch, AbsurdValues, UnitChanged)
+    outcome = SCENARIOS["poisoned_batch"].play(ground)
+    assert not outcome.passed
+    assert not outcome.detected
+    advised, asked = outcome.wrong
+    assert advised == "the advice on poisoned traffic is refit"
+    assert asked == "shop_on_decay asked for a retrain on it"
+
+
+@pytest.mark.slow
+def test_a_bad_canary_that_no_guardrail_takes_back_is_a_failure(ground):
+    # Nobody looks at errors.
+    lax = DeploymentPolicy(strategy="canary", guardrails={"latency_p95": 1e6})
+    declared = ground.declared.model_copy(update={"deployment": lax})
+    outcome = SCENARIOS["bad_canary"].play(replace(ground, declared=declared))
+    assert not outcome.passed
+    assert not outcome.detected
+    assert "it was taken back by hand" in outcome.wrong[0]
+    assert outcome.rollback == "worked"
+
+
+@pytest.mark.slow
+def test_a_promotion_that_nobody_completes_is_a_failure(ground, monkeypatch):
+    # Killed once it was written down and before anything moved.
+    monkeypatch.setattr(crash, "MOST_WRITES", 2)
+    monkeypatch.setattr(promotion, "complete", lambda *arguments: None)
+    outcome = SCENARIOS["crash"].play(ground)
+    assert not outcome.passed
+    assert any("still unfinished" in line for line in outcome.wrong)
+
+
+def test_an_outcome_can_not_pass_with_something_wrong():
+    with pytest.raises(ValueError, match="passed is True, and wrong"):
+        ScenarioOutcome(
+            scenario="drift", injected="i", expected="e", happened=[], detected=True, wrong=["w"],
+            passed=True,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["shop", "--scenario", "drifd"], "unknown scenario 'drifd'"),
+        (["shop", "--home", "."], "is not empty: choose another --home"),
+        (["shoe"], "no model 'shoe'; declared: shop"),
+    ],
+)
+def test_errors_are_sentences(tmp_path, capsys, monkeypatch, arguments, words):
+    defs = shop(tmp_path / "defs")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["--defs", str(defs), "drill", *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_model_without_windows_is_refused(tmp_path, capsys):
+    home = ["--home", str(tmp_path / "home")]
+    assert cli.main(["drill", "iris", *home]) == 1
+    assert "iris has no windows" in capsys.readouterr().err
