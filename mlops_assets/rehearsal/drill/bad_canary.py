@@ -12,6 +12,7 @@ from mlops_assets.lifecycle.registry import CANARY, CHAMPION
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.drill.base import Scenario
+from mlops_assets.rehearsal.drill.ground import Ground
 from mlops_assets.rehearsal.drill.process import Asker, server
 from mlops_assets.rehearsal.drill.report import ScenarioOutcome
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.prediction_log import Record
     from mlops_assets.lifecycle.rollout.driver import Look
     from mlops_assets.lifecycle.rollout.history import Rollout
+    from mlops_assets.lifecycle.spec import ModelSpec
 
 FAILS = 0.2
 EVERY = timedelta(seconds=1)
@@ -36,51 +38,22 @@ class BadCanary(Scenario):
     expected = "a guardrail rolls it back on its first step; the champion answers everybody"
 
     def play(self, ground):
-        from mlops_assets.assets.deployment import hold_out_version
-        from mlops_assets.lifecycle.rollout.driver import carry
-        from mlops_assets.lifecycle.rollout.history import under_way
-        from mlops_assets.lifecycle.rollout.letting_in import let_in
-        from mlops_assets.lifecycle.rollout.promotion import rollback
-
         declared = ground.declared.deployment
         policy = declared if declared.strategy == "canary" else DeploymentPolicy(strategy="canary")
-        spec = ground.spec.model_copy(update={"deployment": policy})
-        copy, report = ground.challenged(self.name, spec)
-        platform = copy.platform(ground.span.end)
-        registry, journal = platform.registry, platform.journal
-        let_in(
-            copy.spec,
-            registry,
-            journal,
-            report,
-            data_version=hold_out_version(copy.frames, copy.spec, ground.hit),
-            who=WHO,
-        )
-        rollout = under_way(journal, spec.name)
-        if rollout is None:
-            raise EvidenceError(f"{spec.name}: the challenger of the drill did not begin as canary")
+        copy, rollout = _begin(ground, ground.spec.model_copy(update={"deployment": policy}))
         # Before the real server is asked: its good answers are no evidence about bad ones.
         asked = _ask(ground, copy, rollout)
-        seen, wrong = asked.look, []
-        with server(copy) as port, Asker(copy, port, _calm(ground, copy)) as asker:
-            if not asker.wait_for(rollout.version, ANSWERS):
-                raise EvidenceError(f"v{rollout.version} has a share and answered nobody")
-            began = time.monotonic()
-            if seen.decision.kind == "roll_back":
-                carry(registry, journal, seen, WHO)
-            else:
-                wrong.append(
-                    f"after {asked.canary} canary answers, {asked.failed} of them errors, the "
-                    f"guardrails say {seen.decision.kind}; it was taken back by hand"
-                )
-                rollback(registry, journal, spec.name, WHO, "drill: no guardrail did")
-            lasted = asker.last_of(rollout.version, began, QUIET, MOST_SECONDS)
-            after = asker.since(time.monotonic() - QUIET)
-        aliases = registry.aliases(spec.name)
-        back = set(after) == {rollout.champion} and aliases.get(CHAMPION) == rollout.champion
+        decision = asked.look.decision
+        gone = _take_back(ground, copy, rollout, asked)
+        found, wrong = decision.kind == "roll_back", []
+        if not found:
+            wrong.append(
+                f"after {asked.canary} canary answers, {asked.failed} of them errors, the "
+                f"guardrails say {decision.kind}; it was taken back by hand"
+            )
+        back = set(gone.after) == {rollout.champion} and gone.champion == rollout.champion
         if not back:
-            wrong.append(f"v{rollout.version} was taken back, and {set(after)} answer")
-        found = seen.decision.kind == "roll_back"
+            wrong.append(f"v{rollout.version} was taken back, and {set(gone.after)} answer")
         note = "" if policy is declared else f" (declared is {declared.strategy})"
         return ScenarioOutcome(
             scenario=self.name,
@@ -88,10 +61,10 @@ class BadCanary(Scenario):
             f"error to {FAILS:.0%} of its requests",
             expected=self.expected,
             happened=[
-                f"{seen.decision.kind} after {asked.canary} canary answers ({asked.failed} errors) "
-                f"of {asked.total}: {seen.decision.reason}",
-                f"the real server: {_lasted(lasted)}; then v{rollout.champion} gave "
-                f"{after.count(rollout.champion)} of {len(after)} answers",
+                f"{decision.kind} after {asked.canary} canary answers ({asked.failed} errors) "
+                f"of {asked.total}: {decision.reason}",
+                f"the real server: {_lasted(gone.seconds)}; then v{rollout.champion} gave "
+                f"{gone.after.count(rollout.champion)} of {len(gone.after)} answers",
             ],
             detected=found,
             predictions=asked.canary if found else None,
@@ -102,6 +75,61 @@ class BadCanary(Scenario):
             wrong=wrong,
             passed=not wrong,
         )
+
+
+def _begin(ground: Ground, spec: "ModelSpec") -> "tuple[Copy, Rollout]":
+    """A copy on which a second version has the first share of the traffic."""
+    from mlops_assets.assets.deployment import hold_out_version
+    from mlops_assets.lifecycle.rollout.history import under_way
+    from mlops_assets.lifecycle.rollout.letting_in import let_in
+
+    copy, report = ground.challenged(BadCanary.name, spec)
+    platform = copy.platform(ground.span.end)
+    version = hold_out_version(copy.frames, copy.spec, ground.hit)
+    let_in(copy.spec, platform.registry, platform.journal, report, data_version=version, who=WHO)
+    rollout = under_way(platform.journal, spec.name)
+    if rollout is None:
+        raise EvidenceError(f"{spec.name}: the challenger of the drill did not begin as a canary")
+    return copy, rollout
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What the real server did once the canary was taken back.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Until the last answer of the bad version; None when it never stopped.
+    after : list of int or None
+        Who answered in the end; None: an error.
+    champion : int or None
+        As the registry says.
+    """
+
+    seconds: float | None
+    after: list[int | None]
+    champion: int | None
+
+
+def _take_back(ground: Ground, copy: Copy, rollout: "Rollout", asked: "Asked") -> Gone:
+    """Carry the decision out, or roll back by hand, under a server that is asked all the time."""
+    from mlops_assets.lifecycle.rollout.driver import carry
+    from mlops_assets.lifecycle.rollout.promotion import rollback
+
+    platform = copy.platform(ground.span.end)
+    registry, journal = platform.registry, platform.journal
+    with server(copy) as port, Asker(copy, port, _calm(ground, copy)) as asker:
+        if not asker.wait_for(rollout.version, ANSWERS):
+            raise EvidenceError(f"v{rollout.version} has a share and answered nobody")
+        began = time.monotonic()
+        if asked.look.decision.kind == "roll_back":
+            carry(registry, journal, asked.look, WHO)
+        else:
+            rollback(registry, journal, rollout.model, WHO, "drill: no guardrail did")
+        seconds = asker.last_of(rollout.version, began, QUIET, MOST_SECONDS)
+        after = asker.since(time.monotonic() - QUIET)
+    return Gone(seconds, after, registry.aliases(rollout.model).get(CHAMPION))
 
 
 def _lasted(seconds: float | None) -> str:
@@ -121,7 +149,7 @@ class Asked:
     seconds: float
 
 
-def _ask(ground, copy: Copy, rollout: "Rollout") -> Asked:
+def _ask(ground: Ground, copy: Copy, rollout: "Rollout") -> Asked:
     """Put traffic into the copy's log and look, until the guardrails decide."""
     from mlops_assets.lifecycle.rollout.driver import look
 
@@ -150,7 +178,7 @@ def _ask(ground, copy: Copy, rollout: "Rollout") -> Asked:
     raise AssertionError("traffic has no end")
 
 
-def _traffic(ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterator[Record]":
+def _traffic(ground: Ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterator[Record]":
     """What the champion answered in the calm window, over and over, at both versions."""
     import msgspec
 
@@ -179,7 +207,7 @@ def _traffic(ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterat
             )
 
 
-def _calm(ground, copy: Copy) -> "list[Record]":
+def _calm(ground: Ground, copy: Copy) -> "list[Record]":
     """What was asked in the calm window."""
     log = copy.platform(ground.span.end).prediction_log
     kept = log.read(copy.spec.name, *ground.calm.bounds).records

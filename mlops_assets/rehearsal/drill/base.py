@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_FEATURES = 2
+FEW_VALUES = 10
 
 
 class Scenario(ABC):
@@ -41,6 +42,8 @@ class Watched:
 
     Parameters
     ----------
+    window : str
+        Key of the window with the fault.
     control, drift, performance, advice : Report or None
         ``control`` is the drift report on the calm window.
     ticks : list of Tick
@@ -54,6 +57,7 @@ class Watched:
         Champion before and after.
     """
 
+    window: str
     control: Any
     drift: Any
     performance: Any
@@ -71,12 +75,16 @@ class Watched:
         return [tick for tick in self.ticks if tick.asked or tick.left_out]
 
     @property
+    def spoken(self) -> list[Tick]:
+        """Ticks that say something of the window with the fault, or ask for a retrain."""
+        return [t for t in self.ticks if self.window in t.words or t in self.retrains]
+
+    @property
     def seconds(self) -> float | None:
-        """From the close of the window to the first alert."""
-        if not self.alerts:
-            return None
-        first = min(datetime.fromisoformat(alert["at"]) for alert in self.alerts)
-        return (first - self.closed).total_seconds()
+        """From the close of the window to the first alert, or the first word of a sensor."""
+        told = [datetime.fromisoformat(alert["at"]) for alert in self.alerts]
+        told = told or [tick.at for tick in self.spoken]
+        return (min(told) - self.closed).total_seconds() if told else None
 
     def told(self) -> list[str]:
         """Reports, sensors and alerts in words."""
@@ -103,6 +111,7 @@ def watch(ground: Ground, copy: Copy) -> Watched:
     state = ground.play(copy)
     log = copy.platform(ground.span.end).prediction_log
     return Watched(
+        window=ground.hit.key,
         control=_stored(copy, DRIFT_REPORT, ground.calm.key),
         drift=_stored(copy, DRIFT_REPORT, ground.hit.key),
         performance=_stored(copy, PERFORMANCE_REPORT, ground.hit.key),
@@ -127,7 +136,7 @@ def _stored(copy: Copy, asset: str, window: str) -> Any:
 
 
 def numeric_features(ground: Ground, copy: Copy) -> list[str]:
-    """Features with numbers that vary and are watched; the first few.
+    """Features with numbers that are watched; the first few, of many values where there are any.
 
     Raises
     ------
@@ -142,12 +151,13 @@ def numeric_features(ground: Ground, copy: Copy) -> list[str]:
         for name in seen
         if name not in spec.monitoring.drift.ignore
         and name in rows
-        and rows[name].dtype.kind in "if"
+        and rows[name].dtype.kind in "iuf"
         and rows[name].std() > 0
     ]
     if not names:
         raise DeclarationError(f"{spec.name}: no numeric feature is watched: nothing to change")
-    return names[:MOST_FEATURES]
+    many = [name for name in names if rows[name].nunique() > FEW_VALUES]
+    return (many or names)[:MOST_FEATURES]
 
 
 def changed(rows: "pd.DataFrame", name: str, factor: float, offset: float) -> "pd.DataFrame":

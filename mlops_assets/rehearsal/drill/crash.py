@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.errors import EvidenceError, LifecycleError
 from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS
 from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.rollout import promotion
@@ -117,38 +119,49 @@ class _Point:
         return ended.returncode != 0
 
     def judge(self) -> Judged:
-        """Who serves; what a repeat and a rollback come to."""
+        """Who serves; what a repeat and a rollback come to. What goes wrong is told, not raised."""
         platform = self.copy.platform(self.now)
         registry, journal, name = platform.registry, platform.journal, self.copy.spec.name
-        wrong = []
         served = registry.aliases(name).get(CHAMPION)
-        if served not in (self.old, self.new):
-            wrong.append(f"v{served} is champion")
-        else:
-            platform.ask_endpoint(registry.version(name, served))
+        killed = self._answers("after the kill", (self.old, self.new))
         began = time.monotonic()
-        promotion.promote(
-            registry,
-            journal,
-            self.report,
-            **{k: v for k, v in self.asked.items() if k != "report"},
-        )
+        repeat = _tried("the repeat", self._promote)
         seconds = time.monotonic() - began
         aliases, left = registry.aliases(name), journal.unfinished(name)
-        journal.verify()
         if left is not None:
-            wrong.append(f"the {left.action} of v{left.version} is still unfinished")
+            repeat.append(f"the {left.action} of v{left.version} is still unfinished")
         if aliases != {CHAMPION: self.new, PREVIOUS: self.old}:
-            wrong.append(f"after the repeat the aliases are {aliases}")
-        completed = not wrong
-        promotion.rollback(registry, journal, name, WHO, "drill: one step back")
-        after = registry.aliases(name)
-        back = after.get(CHAMPION) == self.old and CHALLENGER not in after
-        if back:
-            platform.ask_endpoint(registry.version(name, self.old))
-        else:
-            wrong.append(f"after the rollback the aliases are {after}")
-        return Judged(served, completed, back, seconds, wrong)
+            repeat.append(f"after the repeat the aliases are {aliases}")
+        repeat += _tried("the journal", journal.verify)
+        step = partial(promotion.rollback, registry, journal, name, WHO, "drill: one step back")
+        back = _tried("the rollback", step) + self._answers("after the rollback", (self.old,))
+        if CHALLENGER in registry.aliases(name):
+            back.append("after the rollback a challenger is left")
+        wrong = [*killed, *repeat, *back]
+        return Judged(served, not repeat, not back, seconds, wrong)
+
+    def _answers(self, when: str, allowed: tuple[int, ...]) -> list[str]:
+        """What is wrong with the champion, whose verified files are asked."""
+        platform, name = self.copy.platform(self.now), self.copy.spec.name
+        number = platform.registry.aliases(name).get(CHAMPION)
+        if number not in allowed:
+            return [f"{when} the champion is {number}"]
+        version = platform.registry.version(name, number)
+        return _tried(f"{when} v{number}", partial(platform.ask_endpoint, version))
+
+    def _promote(self) -> None:
+        platform = self.copy.platform(self.now)
+        bound = {name: value for name, value in self.asked.items() if name != "report"}
+        promotion.promote(platform.registry, platform.journal, self.report, **bound)
+
+
+def _tried(what: str, step: Callable[[], object]) -> list[str]:
+    """What a step of the platform's own refuses to do."""
+    try:
+        step()
+    except LifecycleError as error:
+        return [f"{what}: {error}"]
+    return []
 
 
 def _beside(copy: Copy, write: int) -> Copy:
