@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ from mlops_assets.lifecycle.advice.rules.unit_changed import UnitChanged
 from mlops_assets.lifecycle.rollout import promotion
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.spec import load_specs
+from mlops_assets.lifecycle.window import WindowGrid
 from mlops_assets.rehearsal.drill import crash
+from mlops_assets.rehearsal.drill.base import Watched
 from mlops_assets.rehearsal.drill.drill import SCENARIOS
 from mlops_assets.rehearsal.drill.ground import lay
 from mlops_assets.rehearsal.drill.report import DrillReport, ScenarioOutcome
@@ -214,3 +216,19 @@ def test_a_model_without_windows_is_refused(tmp_path, capsys):
     home = ["--home", str(tmp_path / "home")]
     assert cli.main(["drill", "iris", *home]) == 1
     assert "iris has no windows" in capsys.readouterr().err
+
+
+def test_windows_until_it_was_noticed_are_those_that_closed():
+    closed = datetime(2026, 2, 1, tzinfo=UTC)
+    nothing = dict.fromkeys(("control", "drift", "performance", "advice", "before", "after"))
+    for at, expected in (("2026-02-01T00:30", 0), ("2026-02-28T23:59", 0), ("2026-04-01T00:30", 2)):
+        seen = Watched(
+            window="2026-01-01",
+            ticks=[],
+            alerts=[{"at": f"{at}:00+00:00"}],
+            closed=closed,
+            grid=WindowGrid("monthly", date(2025, 1, 1)),
+            asked=1,
+            **nothing,
+        )
+        assert seen.windows == expected

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_assets.assets.keys import ADVICE, DRIFT_REPORT, PERFORMANCE_REPORT, key
 from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.window import WindowGrid
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.drill.ground import Ground, champion
 from mlops_assets.rehearsal.drill.report import ScenarioOutcome
@@ -51,6 +52,7 @@ class Watched:
     alerts : list of dict
         Told after the window closed.
     closed : datetime
+    grid : WindowGrid
     asked : int
         Rows of the window that were answered.
     before, after : int or None
@@ -65,6 +67,7 @@ class Watched:
     ticks: list[Tick]
     alerts: list[dict[str, Any]]
     closed: datetime
+    grid: WindowGrid
     asked: int
     before: int | None
     after: int | None
@@ -80,11 +83,22 @@ class Watched:
         return [t for t in self.ticks if self.window in t.words or t in self.retrains]
 
     @property
-    def seconds(self) -> float | None:
-        """From the close of the window to the first alert, or the first word of a sensor."""
+    def noticed(self) -> datetime | None:
+        """When the first alert was raised, or a sensor said its first word on it."""
         told = [datetime.fromisoformat(alert["at"]) for alert in self.alerts]
-        told = told or [tick.at for tick in self.spoken]
-        return (min(told) - self.closed).total_seconds() if told else None
+        return min(told or [tick.at for tick in self.spoken], default=None)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the close of the window until it was noticed."""
+        return (self.noticed - self.closed).total_seconds() if self.noticed else None
+
+    @property
+    def windows(self) -> int | None:
+        """Windows that closed in that time."""
+        if self.noticed is None:
+            return None
+        return sum(w.bounds[1] > self.closed for w in self.grid.complete(self.noticed))
 
     def told(self) -> list[str]:
         """Reports, sensors and alerts in words."""
@@ -119,6 +133,7 @@ def watch(ground: Ground, copy: Copy) -> Watched:
         ticks=_sensors(ground, state),
         alerts=[a for a in copy.alerts() if datetime.fromisoformat(a["at"]) >= closed],
         closed=closed,
+        grid=copy.spec.grid,
         asked=len(log.read(copy.spec.name, start, closed).records),
         before=before,
         after=champion(copy, ground.span.end),

@@ -42,7 +42,7 @@ class Drift(Scenario):
             expected=self.expected,
             happened=[words, why, *seen.told()],
             detected=not wrong,
-            windows=None if wrong else 0,
+            windows=None if wrong else seen.windows,
             predictions=None if wrong else seen.asked,
             seconds=None if wrong else seen.seconds,
             clock="played, from the window's close to the first alert or word of a sensor",

@@ -46,7 +46,7 @@ class LabelDelay(Scenario):
             expected=self.expected,
             happened=[*seen.told(), f"once the labels had come: {late}"],
             detected=noticed,
-            windows=0 if noticed else None,
+            windows=seen.windows if noticed else None,
             predictions=seen.asked if noticed else None,
             seconds=seen.seconds if noticed else None,
             clock=f"played, from the window's close; labels are due "

@@ -48,7 +48,7 @@ class PoisonedBatch(Scenario):
             expected=self.expected,
             happened=[raw, *seen.told(), f"champion v{seen.before} before, v{seen.after} after"],
             detected=noticed,
-            windows=0 if noticed else None,
+            windows=seen.windows if noticed else None,
             predictions=seen.asked if noticed else None,
             seconds=seen.seconds if noticed else None,
             clock="played, from the window's close to the first alert",
