@@ -37,7 +37,7 @@ def head(*more: str, path: str = "/predict/doubles", version: str = "1.1") -> by
 
 LENGTH = f"Content-Length: {len(BODY)}"
 CHUNKS = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n"
-PACKED = gzip.compress(BODY)
+PACKED = gzip.compress(BODY, mtime=0)
 
 
 @pytest.mark.parametrize(
