@@ -2,8 +2,9 @@
 
 import argparse
 import shutil
+import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main() -> int:
     unknown = sorted(set(wanted) - set(declared))
     if unknown:
         parser.error(f"no model {', '.join(unknown)}; declared: {', '.join(declared)}")
+    # As Ctrl-C: what was started here must not outlive it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     shutil.rmtree(HOME, ignore_errors=True)
     story = Story(console)
     try:
@@ -72,13 +75,23 @@ def run(story: Story, specs: list[ModelSpec]) -> None:
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 under_way = [pool.submit(life.live) for life in lives]
                 story.done()
-                renewed = [
-                    life for life, each in zip(lives, under_way, strict=True) if each.result()
-                ]
+                renewed = _renewed(lives, under_way, processes)
             for life in renewed[:1]:
                 life.roll_back()
     finally:
         processes.stop()
+
+
+def _renewed(lives: list[Life], under_way: list[Future[bool]], processes: Processes) -> list[Life]:
+    """The lives whose retrain brought a new champion, once all have ended."""
+    try:
+        return [life for life, each in zip(lives, under_way, strict=True) if each.result()]
+    except KeyboardInterrupt:
+        # Their threads wait for what is stopped here, and the pool for them.
+        for each in under_way:
+            each.cancel()
+        processes.stop()
+        raise
 
 
 if __name__ == "__main__":

@@ -141,11 +141,9 @@ class Life:
         self._doing(f"reading, checking and transforming the data up to {window}")
         name = self.spec.name
         command = [sys.executable, "-m", "mlops_assets.cli", "backfill", name, "--window", window]
-        with (self.processes.home / "logs" / f"backfill-{name}.log").open("ab") as log:
-            env = self.processes.env
-            done = subprocess.run(command, env=env, stdout=log, stderr=log, check=False)
-        if done.returncode:
-            raise DemoError(f"backfill of {name} failed: see {log.name}")
+        log = self.processes.home / "logs" / f"backfill-{name}.log"
+        if self.processes.run(command, log):
+            raise DemoError(f"backfill of {name} failed: see {log}")
         self._tell(f"data up to {window} read, checked against the contract, made into features")
 
     def _tell_verdict(self, dagster: Dagster, run: str, chapter: str) -> None:

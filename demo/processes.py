@@ -67,6 +67,8 @@ class Processes:
     home: Path
     env: dict[str, str]
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
+    _passing: set[subprocess.Popen] = field(default_factory=set)
+    _stopped: bool = False
 
     def prepare(self) -> None:
         """Make Dagster's tables before several processes would make them at once."""
@@ -80,6 +82,29 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
+
+    def run(self, command: list[str], log: Path) -> int:
+        """Wait for a command that ends by itself; its exit code.
+
+        Raises
+        ------
+        DemoError
+            When all is being stopped.
+        """
+        self._go_on()
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                command, env=self.env, stdout=out, stderr=out, start_new_session=True
+            )
+        self._passing.add(process)
+        code = process.wait()
+        self._passing.discard(process)
+        self._go_on()
+        return code
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise DemoError("stopped")
 
     def start_dagster(self, port: int) -> str:
         """Dagster's webserver, daemon and code server; returns the address."""
@@ -130,6 +155,7 @@ class Processes:
         """Wait until ``done()`` says something true, and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            self._go_on()
             found = done()
             if found:
                 return found
@@ -141,11 +167,13 @@ class Processes:
         raise DemoError(f"waited {seconds:g} s for {what}{log}")
 
     def stop(self) -> None:
-        """Stop all, gently first."""
-        for process in self.running.values():
+        """Stop all, gently first; whoever waits for something gets a DemoError."""
+        self._stopped = True
+        processes = [*self.running.values(), *self._passing]
+        for process in processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
-        for process in self.running.values():
+        for process in processes:
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
