@@ -9,9 +9,10 @@ from mlops_assets.lifecycle.drift.tallies import CategoryTally, Missing, NumberT
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 32_768
 # A share of unseen categories is known to 0.2 % from so many rows.
 ASKED_ROWS = 200_000
 
@@ -105,14 +106,17 @@ def _tallied(
     rows: Rows, watched: dict[str, tuple[ColumnProfile, Column]]
 ) -> tuple[int, dict[str, list[Tally]]]:
     """How many rows there are, and what their columns add up to, by name."""
+    import numpy as np
+
     if not watched:
         return rows_of(rows), {}
     hashed = any(b.categories and b.categories.hashes for b, _ in watched.values())
     step = step_of(rows_of(rows), ASKED_ROWS) if hashed else 1
+    room = np.empty(BATCH_ROWS)
     plan = [
         (name, tally, values.alias(f"{name} {place}"))
         for name, (before, column) in watched.items()
-        for place, (tally, values) in enumerate(_plan(before, column, step))
+        for place, (tally, values) in enumerate(_plan(before, column, step, room))
     ]
     size = 0
     for batch in batches(rows.frame.select(values for _, _, values in plan)):
@@ -125,15 +129,17 @@ def _tallied(
     return size, found
 
 
-def _plan(before: ColumnProfile, column: Column, step: int) -> "Iterator[tuple[Tally, pl.Expr]]":
+def _plan(
+    before: ColumnProfile, column: Column, step: int, room: "np.ndarray"
+) -> "Iterator[tuple[Tally, pl.Expr]]":
     """What is tallied of a column, and its values for that; the first says what is missing."""
     same = column.family == before.family
     if same and before.numbers is not None:
-        yield NumberTally(before.numbers), column.floats
+        yield NumberTally(before.numbers, room), column.floats
     elif column.family == "number" or not same or before.categories is None:
         yield Missing(), column.missing
     if same and before.categories is not None:
-        yield CategoryTally(before.categories, step), column.text
+        yield CategoryTally(before.categories, step, room), column.text
 
 
 def _column(

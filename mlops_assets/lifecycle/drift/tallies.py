@@ -42,6 +42,9 @@ class NumberTally:
     Parameters
     ----------
     before : Numbers
+    room : ndarray of float
+        As many as the largest batch has rows. Batches are sorted there: memory that is asked for
+        anew each time takes the system as long as the sorting.
     upto : ndarray of int, shape (n_edges,)
         How many numbers are at most each edge.
     low, high : float
@@ -56,6 +59,7 @@ class NumberTally:
     """
 
     before: Numbers
+    room: "np.ndarray"
     upto: "np.ndarray" = field(init=False)
     missing: int = 0
     infinite: int = 0
@@ -77,7 +81,7 @@ class NumberTally:
         """Count a batch of floats."""
         import numpy as np
 
-        ordered = np.sort(values.drop_nulls().to_numpy())
+        ordered = _sorted(_known(values), self.room)
         known = ordered[: ordered.searchsorted(np.nan)]
         self.missing += len(values) - len(known)
         if not len(known):
@@ -95,11 +99,11 @@ class NumberTally:
         self.low += float(known[: upto[0]].sum())
         self.high += float(known[upto[-1] :].sum())
         mean = float(known.mean())
-        apart = known - mean
+        known -= mean
         size, away = len(known), mean - self.mean
         self.known += size
         self.mean += away * size / self.known
-        self.squares += float(apart @ apart) + away**2 * size * (1 - size / self.known)
+        self.squares += float(known @ known) + away**2 * size * (1 - size / self.known)
 
     @property
     def problem(self) -> str:
@@ -171,10 +175,13 @@ class CategoryTally:
     step : int
         Where the reference's other categories are known by their hashes, one row of so many is
         looked up.
+    room : ndarray of float
+        As of numbers.
     """
 
     before: Categories
     step: int
+    room: "np.ndarray"
     counts: "np.ndarray" = field(init=False)
     missing: int = 0
     rows: int = 0
@@ -193,9 +200,9 @@ class CategoryTally:
         """Count a batch of text."""
         import numpy as np
 
-        known = values.drop_nulls()
+        known = _known(values)
         self.missing += len(values) - len(known)
-        ordered = np.sort(known.hash().to_numpy())
+        ordered = _sorted(known.hash(), self.room.view(np.uint64))
         self.counts += ordered.searchsorted(self._names, "right")
         self.counts -= ordered.searchsorted(self._names, "left")
         if self.before.hashes:
@@ -208,8 +215,8 @@ class CategoryTally:
         first = -self.rows % self.step
         if first >= len(values):
             return
-        names = values.gather_every(self.step, first).drop_nulls().rename("name").value_counts()
-        hashes, sizes = hashes_of(names["name"]), names["count"].to_numpy()
+        found = _known(values.gather_every(self.step, first)).value_counts()
+        hashes, sizes = hashes_of(found.to_series(0)), found.to_series(1).to_numpy()
         asked = hashes <= np.uint64(self.before.hashed_to)
         new = asked & ~np.isin(hashes, self._hashes)
         self.unseen += int(sizes[new].sum())
@@ -223,6 +230,18 @@ class CategoryTally:
         return Categories(
             names=self.before.names, counts=counts, other=other, unseen=asked[0], asked=asked[1]
         )
+
+
+def _sorted(values: "pl.Series", room: "np.ndarray") -> "np.ndarray":
+    ordered = room[: len(values)]
+    ordered[:] = values.to_numpy()
+    ordered.sort()
+    return ordered
+
+
+def _known(values: "pl.Series") -> "pl.Series":
+    # Polars plans a query for it.
+    return values.drop_nulls() if values.null_count() else values
 
 
 def hashes_of(names: "pl.Series") -> "np.ndarray":
