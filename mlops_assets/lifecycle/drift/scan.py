@@ -1,6 +1,7 @@
 """Reading a new window once, at the edges and categories of a reference profile."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.drift.profile import ColumnProfile, Profile
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-BATCH_ROWS = 32_768
+BATCH_ROWS = 65_536
+# Memory for a few columns of a file is used again for the next ones.
+COLUMNS_AT_ONCE = 4
 # A share of unseen categories is known to 0.2 % from so many rows.
 ASKED_ROWS = 200_000
 
@@ -20,7 +23,8 @@ ASKED_ROWS = 200_000
 def scan(source: Any, reference: Profile) -> Profile:
     """The profile of a window, at the reference's edges and in its categories.
 
-    One pass in Polars' streaming engine, in batches: the rows are never in memory together.
+    A few columns at a time, in batches of Polars' streaming engine: the rows are never in memory
+    together.
 
     Parameters
     ----------
@@ -113,20 +117,22 @@ def _tallied(
     hashed = any(b.categories and b.categories.hashes for b, _ in watched.values())
     step = step_of(rows_of(rows), ASKED_ROWS) if hashed else 1
     room = np.empty(BATCH_ROWS)
-    plan = [
-        (name, tally, values.alias(f"{name} {place}"))
-        for name, (before, column) in watched.items()
-        for place, (tally, values) in enumerate(_plan(before, column, step, room))
-    ]
+    plans = {name: [*_plan(before, c, step, room)] for name, (before, c) in watched.items()}
+    order = [*plans.values()]
+    for start in range(0, len(order), COLUMNS_AT_ONCE):
+        size = _add(rows, [*chain(*order[start : start + COLUMNS_AT_ONCE])])
+    return size, {name: [tally for tally, _ in plan] for name, plan in plans.items()}
+
+
+def _add(rows: Rows, plan: "list[tuple[Tally, pl.Expr]]") -> int:
+    """Read what is planned, add it to the tallies; how many rows there were."""
     size = 0
-    for batch in batches(rows.frame.select(values for _, _, values in plan)):
+    frame = rows.frame.select(values.alias(str(n)) for n, (_, values) in enumerate(plan))
+    for batch in batches(frame):
         size += batch.height
-        for (_, tally, _), values in zip(plan, batch.iter_columns(), strict=True):
+        for (tally, _), values in zip(plan, batch.iter_columns(), strict=True):
             tally.add(values)
-    found: dict[str, list[Tally]] = {}
-    for name, tally, _ in plan:
-        found.setdefault(name, []).append(tally)
-    return size, found
+    return size
 
 
 def _plan(
