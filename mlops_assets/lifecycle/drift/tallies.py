@@ -55,7 +55,7 @@ class NumberTally:
     Notes
     -----
     Moments of batches are put together by the formula of Chan, Golub and LeVeque, "Algorithms for
-    Computing the Sample Variance" (1983), section 2, which loses no digits far from zero.
+    Computing the Sample Variance" (1983), section 2, which loses few digits far from zero.
     """
 
     before: Numbers
