@@ -9,7 +9,7 @@ The reference is read once, when a version is trained; a monitor reads only the 
 
     reference = Profile.of(frame)                  # pandas, Polars, pyarrow, or a Parquet path
     content = reference.written()                  # JSON; Profile.read(content) gives it back
-    live = scan("window.parquet", reference)       # one pass, at the reference's edges
+    live = scan("window.parquet", reference)       # each column once, at the reference's edges
     columns = judge(DriftPolicy(), reference, live, seed=1)          # list of ColumnDrift
     report = drift(spec, reference, live, window="w", version=1)     # DriftReport of a ModelSpec
 

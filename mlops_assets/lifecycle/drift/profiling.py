@@ -11,7 +11,8 @@ from mlops_assets.lifecycle.drift.profile import (
 )
 from mlops_assets.lifecycle.drift.reading import LARGEST, Column, Rows, read
 from mlops_assets.lifecycle.drift.report import Kind
-from mlops_assets.lifecycle.drift.scan import collect, hashes_of, rows_of, scan
+from mlops_assets.lifecycle.drift.scan import collect, rows_of, scan
+from mlops_assets.lifecycle.drift.tallies import hashes_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -59,6 +59,13 @@ class Column:
         return column.cast(pl.Float64)
 
     @property
+    def missing(self) -> "pl.Expr":
+        """Whether each of its values is null or NaN."""
+        import polars as pl
+
+        return (self.numbers if self.family == "number" else pl.col(self.place)).is_null()
+
+    @property
     def text(self) -> "pl.Expr":
         """Its values as text, null where missing."""
         import polars as pl
