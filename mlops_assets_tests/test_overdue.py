@@ -1,6 +1,7 @@
 """Silence is an alarm: missing reports, runs that never end, traffic that stopped."""
 
-from datetime import UTC, date, datetime, timedelta
+import time as clock
+from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 import pytest
@@ -62,10 +63,8 @@ def report(lab, asset, window, **metadata):
 
 def made_later(monkeypatch, days=400):
     """Reports that are made from now on are made so many days later."""
-    import time
-
-    real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + days * 86_400)
+    real = clock.time
+    monkeypatch.setattr(clock, "time", lambda: real() + days * 86_400)
 
 
 def test_a_report_that_is_missing_is_told_once_and_not_before_it_is_late(shop):
@@ -169,6 +168,51 @@ def test_traffic_that_stopped_is_told_once(shop, monkeypatch):
 )
 def test_when_traffic_stopped(rows, quiet):
     assert gone_quiet([(str(n), count) for n, count in enumerate(rows)], 200) == quiet
+
+
+def watched_at(weeks: int) -> datetime:
+    """When the schedule of a model without windows ticks."""
+    return datetime.combine(monday(weeks), time(0, 30), UTC)
+
+
+@pytest.fixture
+def fixed(lab):
+    """A model without windows, which serves since now."""
+    lab.declare(
+        weekly(cadence="none", start=None, training={"hold_out": 0.3}, columns__label_delay="7d")
+    )
+    serve(lab)
+    return lab
+
+
+def test_without_windows_both_reports_are_due_each_week(fixed):
+    due = [("overdue", f"{asset.path[-1]} {closed(1)}") for asset in (DRIFT, PERFORMANCE)]
+    assert look(fixed, 0.9)[1] == []
+    assert look(fixed, 1)[1] == due
+    assert look(fixed, 7.9)[1] == due
+    assert len(look(fixed, 8)[1]) == 4
+    (alert, *_) = Platform().outbox.newest(10)
+    assert alert.message == (
+        f"no drift_report since {closed(1)}, and one is due every week; no run was asked for: is "
+        "the schedule shop_watch on?"
+    )
+
+
+def test_without_windows_the_reports_of_the_last_monday_are_in_time(fixed, monkeypatch):
+    monkeypatch.setattr("time.time", watched_at(1).timestamp)
+    for asset in (DRIFT, PERFORMANCE):
+        fixed.instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+    assert look(fixed, 7.9)[1] == []
+    assert len(look(fixed, 8)[1]) == 2
+
+
+def test_without_windows_the_run_that_failed_is_named(fixed):
+    run = dg.DagsterRun(job_name="shop_monitoring", status=dg.DagsterRunStatus.FAILURE)
+    fixed.instance.run_storage.add_historical_run(run, watched_at(1))
+    look(fixed, 1)
+    (alert, _) = Platform().outbox.newest(10)
+    assert "its last run is FAILURE" in alert.message
+    assert alert.link.endswith(f"/runs/{run.run_id}")
 
 
 def test_a_run_that_never_ends_is_told(shop):

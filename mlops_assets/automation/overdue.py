@@ -6,12 +6,20 @@ from pathlib import Path
 
 import dagster as dg
 
-from mlops_assets.assets.keys import ALERTS_TAG, DRIFT_REPORT, MODEL_TAG, PERFORMANCE_REPORT, key
+from mlops_assets.assets.keys import (
+    ALERTS_TAG,
+    DRIFT_REPORT,
+    MODEL_TAG,
+    PERFORMANCE_REPORT,
+    key,
+    stored_as,
+)
 from mlops_assets.automation.jobs import MONITORING
 from mlops_assets.automation.past_retrains import UNFINISHED
 from mlops_assets.lifecycle.alerts import Alert
 from mlops_assets.lifecycle.overdue import Due, due, gone_quiet, serves_since
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
+from mlops_assets.lifecycle.window import UNPARTITIONED
 from mlops_assets.resources import Notifier, Platform
 
 SECONDS = 300
@@ -87,16 +95,19 @@ def _made(
     if not wanted:
         return {}
     since = {each.window.key: each.since.timestamp() for each in wanted}
+    partitions = [each.window.key for each in wanted if stored_as(each.window)]
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(
-            asset_key=asset, asset_partitions=list(since), after_timestamp=min(since.values())
+            asset_key=asset,
+            asset_partitions=partitions or None,
+            after_timestamp=min(since.values()),
         ),
         limit=MOST_REPORTS,
     ).records
     made: dict[str, dict[str, object]] = {}
     for record in records:
-        event, window = record.asset_materialization, record.partition_key
-        if event is None or window is None or window in made or record.timestamp < since[window]:
+        event, window = record.asset_materialization, record.partition_key or UNPARTITIONED
+        if event is None or window in made or record.timestamp < since[window]:
             continue
         run = instance.get_run_by_id(record.run_id)
         if run is None or run.is_success or not run.is_finished:
@@ -108,7 +119,14 @@ def _overdue(
     instance: dg.DagsterInstance, platform: Platform, spec: ModelSpec, name: str, each: Due
 ) -> Alert:
     job = f"{spec.name}_{MONITORING}"
-    asked = dg.RunsFilter(job_name=job, tags={"dagster/partition": each.window.key})
+    partition = stored_as(each.window)
+    if partition is None:
+        asked = dg.RunsFilter(job_name=job, created_after=each.since)
+        what = f"{name} since {each.since:%Y-%m-%d}, and one is due every week"
+    else:
+        asked = dg.RunsFilter(job_name=job, tags={"dagster/partition": partition})
+        what = f"{name} of window {partition}, which could be made since "
+        what += f"{each.since:%Y-%m-%d %H:%M}"
     runs = instance.get_runs(asked, limit=1)
     if runs:
         why, place = f"its last run is {runs[0].status.value}", f"runs/{runs[0].run_id}"
@@ -118,10 +136,9 @@ def _overdue(
     return Alert(
         model=spec.name,
         kind="overdue",
-        message=f"no {name} of window {each.window.key}, which could be made since "
-        f"{each.since:%Y-%m-%d %H:%M}; {why}",
+        message=f"no {what}; {why}",
         link=f"{platform.settings.dagster_url}/{place}",
-        subject=f"{name} {each.window.key}",
+        subject=f"{name} {partition or each.since.date()}",
         once=True,
     )
 

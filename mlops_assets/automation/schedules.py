@@ -16,7 +16,7 @@ MONITORING_CRON = {
     "daily": "30 0 * * *",
     "weekly": "30 0 * * {weekday}",
     "monthly": "30 0 1 * *",
-    "none": "30 0 * * 1",
+    "none": "30 0 * * 1",  # the Mondays of `lifecycle.overdue.WEEKS`
 }
 
 

@@ -60,7 +60,8 @@ def _print(report: "DrillReport") -> None:
     console = Console()
     for o in report.outcomes:
         console.print(f"{o.scenario}: {o.expected}", highlight=False, markup=False)
-        for line in [*(f"WRONG: {w}" for w in o.wrong), *o.happened]:
+        after = f"detected after: {detected_after(o, clock=True)}"
+        for line in [*(f"WRONG: {w}" for w in o.wrong), after, *o.happened]:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     table = Table(title=f"{report.model}, faults in window {report.window}", show_lines=True)
     for name in ("scenario", "injected", "detected after", "rollback", "defence"):

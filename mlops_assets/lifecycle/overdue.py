@@ -1,11 +1,11 @@
 """Which windows should have been reported on by now."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.window import Window
+from mlops_assets.lifecycle.window import UNPARTITIONED, Window, WindowGrid
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.journal import Entry
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # How far back: who was told of as many missing reports knows.
 LOOK_BACK = 8
+# A model without windows is watched on Mondays: see `MONITORING_CRON`.
+WEEKS = WindowGrid("weekly", date(1970, 1, 5))
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Due:
     window : Window
     since : datetime
         When it could be made: the window had closed, and for performance its labels had come.
+        Without windows, the Monday since which it has to be made again.
     """
 
     window: Window
@@ -52,7 +55,8 @@ def due(spec: "ModelSpec", serving: datetime, now: datetime, delay: timedelta) -
     """The windows whose report is overdue unless it is there, oldest first.
 
     Those that closed after the model began to serve, and whose report could be made for longer
-    than ``monitoring.late_after``; the newest :data:`LOOK_BACK` of them.
+    than ``monitoring.late_after``; the newest :data:`LOOK_BACK` of them. Without windows, all that
+    was ever asked is reported on each Monday, so that one report is due, made since the last one.
 
     Parameters
     ----------
@@ -60,10 +64,11 @@ def due(spec: "ModelSpec", serving: datetime, now: datetime, delay: timedelta) -
         When the model began to serve.
     delay : timedelta
         From the window's end to when the report can be made: none for drift, the label delay for
-        performance.
+        performance. Without windows it counts for nothing: either report tells what is known.
     """
     if spec.cadence == "none":
-        return []
+        monday, _ = WEEKS.containing(now - spec.monitoring.late_after).bounds
+        return [Due(Window(UNPARTITIONED), monday)] if monday > serving else []
     closed = spec.grid.complete(now, delay + spec.monitoring.late_after)
     windows = [w for w in closed if w.bounds[1] > serving]
     return [Due(w, w.bounds[1] + delay) for w in windows[-LOOK_BACK:]]

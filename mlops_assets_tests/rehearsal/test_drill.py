@@ -1,6 +1,7 @@
 """Faults on purpose: defences hold on a sound model, and are told failed where they are gone."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,16 +18,20 @@ from mlops_assets.lifecycle.rollout import promotion
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.spec import load_specs
 from mlops_assets.lifecycle.window import WindowGrid
+from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.drill import crash
 from mlops_assets.rehearsal.drill.base import Watched
 from mlops_assets.rehearsal.drill.drill import SCENARIOS
-from mlops_assets.rehearsal.drill.ground import lay
-from mlops_assets.rehearsal.drill.report import DrillReport, ScenarioOutcome
+from mlops_assets.rehearsal.drill.ground import Ground
+from mlops_assets.rehearsal.drill.ground import drilled as drilled_spec
+from mlops_assets.rehearsal.drill.report import DrillReport, ScenarioOutcome, detected_after
+from mlops_assets.rehearsal.world import span_of
 from mlops_assets_tests.harness import visits, week
 from mlops_assets_tests.rehearsal.test_backtest import declare, digests
 
 WEEKS, ROWS, SEED = 6, 800, 3
 NOW_ON = {"schedule": None, "on": ["drift", "decay"], "cooldown": "1d"}
+WATCHED = ("drift", "label_delay", "poisoned_batch")
 CONTRACT = {"columns": {"minutes": {"dtype": "float", "ge": 0}}}
 
 
@@ -57,7 +62,9 @@ def sound(tmp_path_factory):
         environment.setenv("MLOPS_HOME", str(production))
         before = digests(production)
         code, report = drilled(folder)
-        return {"code": code, "report": report, "before": before, "after": digests(production)}
+        after = digests(production)
+    told = {"code": code, "report": report, "before": before, "after": after}
+    return told | {"production": production, "defs": folder / "defs"}
 
 
 @pytest.mark.slow
@@ -73,7 +80,7 @@ def test_every_defence_of_a_sound_model_holds(sound):
 @pytest.mark.slow
 def test_what_is_watched_is_found_on_the_day_on_which_the_window_closes(sound):
     by_name = {o.scenario: o for o in sound["report"].outcomes}
-    for name in ("drift", "label_delay", "poisoned_batch"):
+    for name in WATCHED:
         found = by_name[name]
         # The watch reports half an hour after midnight, on every row of the window.
         assert (found.windows, found.predictions, found.seconds) == (0, ROWS, 1800)
@@ -87,6 +94,9 @@ def test_each_scenario_tells_its_evidence(sound):
     assert "the raw window was stopped: contract" in by_name["poisoned_batch"]
     assert "advice: fix_the_data" in by_name["poisoned_batch"]
     assert "roll_back after" in by_name["bad_canary"]
+    assert "error_rate: errors answered" in by_name["bad_canary"]
+    assert "latency_p95: answers slower than" in by_name["slow_canary"]
+    assert all("advice on the calm window: leave" in by_name[name] for name in WATCHED)
     # Begun, previous, champion, challenger dropped, done: from the fourth on the new one serves.
     assert "served after the kills, in order: v1, v1, v1, v2, v2" in by_name["crash"]
 
@@ -96,6 +106,7 @@ def test_what_changed_what_serves_was_rolled_back(sound):
     rollbacks = {o.scenario: o.rollback for o in sound["report"].outcomes}
     assert rollbacks == dict.fromkeys(SCENARIOS, "not needed") | {
         "bad_canary": "worked",
+        "slow_canary": "worked",
         "crash": "worked",
     }
     (canary,) = (o for o in sound["report"].outcomes if o.scenario == "bad_canary")
@@ -117,14 +128,17 @@ def test_the_page_needs_nothing_else(sound):
     assert json.loads(stored.read_text("utf-8")) == json.loads(sound["report"].model_dump_json())
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    """The ground of a model that drills are played on without some defence."""
-    folder = tmp_path_factory.mktemp("weak")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MLOPS_HOME", str(folder / "production"))
-        spec, place = load_specs(shop(folder / "defs"))["shop"]
-        yield lay(spec, place, folder / "home", None, datetime.now(UTC), lambda line: None)
+@pytest.fixture
+def ground(sound, tmp_path, monkeypatch):
+    """Where the sound model was drilled, to be played on again without some defence."""
+    monkeypatch.setenv("MLOPS_HOME", str(sound["production"]))
+    declared, place = load_specs(sound["defs"])["shop"]
+    report = sound["report"]
+    spec, home = drilled_spec(declared), Path(report.home)
+    span = span_of(spec, report.control, report.window, report.created_at)
+    shutil.copytree(home / "challenger", tmp_path / "challenger", symlinks=True)
+    base = Copy(home / "base", home / "world", home / "artifacts", spec, place)
+    return Ground(base, span, tmp_path, declared, lambda line: None)
 
 
 def take_away(monkeypatch, *rules):
@@ -153,7 +167,7 @@ def test_labels_that_nobody_misses_are_a_failure(ground, monkeypatch):
     outcome = SCENARIOS["label_delay"].play(ground)
     assert not outcome.passed
     assert not outcome.detected
-    assert outcome.wrong == ["nobody was told"]
+    assert outcome.wrong == ["nobody was told to fix the data"]
 
 
 @pytest.mark.slow
@@ -162,20 +176,25 @@ def test_a_poisoned_window_that_a_model_would_be_fitted_on_is_a_failure(ground, 
     outcome = SCENARIOS["poisoned_batch"].play(ground)
     assert not outcome.passed
     assert not outcome.detected
-    advised, asked = outcome.wrong
+    advised, told, asked = outcome.wrong
     assert advised == "the advice on poisoned traffic is refit"
+    assert told == "nobody was told to fix the data"
     assert asked == "shop_on_decay asked for a retrain on it"
 
 
 @pytest.mark.slow
-def test_a_bad_canary_that_no_guardrail_takes_back_is_a_failure(ground):
-    # Nobody looks at errors.
-    lax = DeploymentPolicy(strategy="canary", guardrails={"latency_p95": 1e6})
+@pytest.mark.parametrize(
+    ("name", "looked_at"), [("bad_canary", "latency_p95"), ("slow_canary", "error_rate")]
+)
+def test_a_bad_canary_that_no_guardrail_takes_back_is_a_failure(ground, name, looked_at):
+    # Nobody looks at what is wrong with it.
+    lax = DeploymentPolicy(strategy="canary", guardrails={looked_at: 1e6})
     declared = ground.declared.model_copy(update={"deployment": lax})
-    outcome = SCENARIOS["bad_canary"].play(replace(ground, declared=declared))
+    scenario = SCENARIOS[name]
+    outcome = scenario.play(replace(ground, declared=declared))
     assert not outcome.passed
     assert not outcome.detected
-    assert "it was taken back by hand" in outcome.wrong[0]
+    assert f"({scenario.guardrail} is not declared); it was taken back by hand" in outcome.wrong[0]
     assert outcome.rollback == "worked"
 
 
@@ -218,17 +237,57 @@ def test_a_model_without_windows_is_refused(tmp_path, capsys):
     assert "iris has no windows" in capsys.readouterr().err
 
 
-def test_windows_until_it_was_noticed_are_those_that_closed():
-    closed = datetime(2026, 2, 1, tzinfo=UTC)
+CLOSED = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def watched(*alerts: tuple[str, str], **changes) -> Watched:
+    """A window with alerts, each of a kind and at a moment."""
     nothing = dict.fromkeys(("control", "drift", "performance", "advice", "before", "after"))
-    for at, expected in (("2026-02-01T00:30", 0), ("2026-02-28T23:59", 0), ("2026-04-01T00:30", 2)):
-        seen = Watched(
-            window="2026-01-01",
-            ticks=[],
-            alerts=[{"at": f"{at}:00+00:00"}],
-            closed=closed,
-            grid=WindowGrid("monthly", date(2025, 1, 1)),
-            asked=1,
-            **nothing,
-        )
-        assert seen.windows == expected
+    return Watched(
+        window="2026-01-01",
+        ticks=[],
+        alerts=[{"kind": kind, "at": f"{at}:00+00:00", "message": "m"} for kind, at in alerts],
+        closed=CLOSED,
+        grid=WindowGrid("monthly", date(2025, 1, 1)),
+        asked=1,
+        **nothing,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"), [("2026-02-01T00:30", 0), ("2026-02-28T23:59", 0), ("2026-04-01T00:30", 2)]
+)
+def test_windows_until_it_was_noticed_are_those_that_closed(at, expected):
+    assert watched(("drift", at)).windows == expected
+
+
+def test_only_an_alert_that_tells_of_the_fault_counts():
+    alerts = (("drift", "2026-02-01T00:30"), ("data", "2026-02-01T01:00"))
+    assert watched(*alerts).seconds == 1800
+    assert watched(*alerts, kind="data").seconds == 3600
+    assert watched(alerts[0], kind="data").noticed is None
+
+
+def test_that_nobody_was_called_is_told():
+    assert watched().told()[-1] == "nobody was called"
+    assert watched(("drift", "2026-02-01T00:30")).told()[-1] == "alert (drift): m"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"windows": 0, "predictions": 26872, "seconds": 1800}, "no further windows, 26,872 "),
+        ({"windows": 1, "seconds": 691200}, "1 further window, 8d"),
+        ({"predictions": 33, "seconds": 589}, "33 predictions, 589s"),
+        ({"seconds": 0.126}, "0.1s"),
+    ],
+)
+def test_the_time_to_detection_in_words(found, words):
+    outcome = ScenarioOutcome(
+        scenario="drift", injected="i", expected="e", happened=[], detected=True, wrong=[],
+        passed=True, clock="played", **found,
+    )  # fmt: skip
+    assert detected_after(outcome).startswith(words)
+    assert detected_after(outcome, clock=True) == f"{detected_after(outcome)} (played)"
+    assert detected_after(outcome.model_copy(update={"detected": False})) == "not detected"

@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, ClassVar
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.fingerprint import digest_of
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.history import Rollout
     from mlops_assets.lifecycle.spec import ModelSpec
 
-FAILS = 0.2
+SPOILT = 0.2
+LEAST_MS, MOST_MS = 5.0, 10.0
 EVERY = timedelta(seconds=1)
 LOOK_EVERY = 200
 MOST_CANARY = 500
@@ -32,36 +34,44 @@ WHO = "drill"
 
 
 class BadCanary(Scenario):
-    """A canary that answers an error to one request in five, which the champion never does."""
+    """A canary that answers an error to one request in five, which the champion never does.
+
+    ``fault`` says what is wrong with its bad answers, ``guardrail`` who has to notice them.
+    """
 
     name = "bad_canary"
-    expected = "a guardrail rolls it back on its first step; the champion answers everybody"
+    fault: ClassVar[str] = "are an error"
+    guardrail: ClassVar[str] = "error_rate"
+    expected = "error_rate rolls it back on its first step; the champion answers everybody"
+
+    def spoil(self, record: "Record") -> "Record":
+        """An answer as the bad version gives it."""
+        import msgspec
+
+        return msgspec.structs.replace(record, status=SERVER_ERROR, answer={})
 
     def play(self, ground):
         declared = ground.declared.deployment
         policy = declared if declared.strategy == "canary" else DeploymentPolicy(strategy="canary")
-        copy, rollout = _begin(ground, ground.spec.model_copy(update={"deployment": policy}))
+        spec = ground.spec.model_copy(update={"deployment": policy})
+        copy, rollout = _begin(ground, self.name, spec)
         # Before the real server is asked: its good answers are no evidence about bad ones.
-        asked = _ask(ground, copy, rollout)
+        asked = self._ask(ground, copy, rollout)
         decision = asked.look.decision
         gone = _take_back(ground, copy, rollout, asked)
-        found, wrong = decision.kind == "roll_back", []
-        if not found:
-            wrong.append(
-                f"after {asked.canary} canary answers, {asked.failed} of them errors, the "
-                f"guardrails say {decision.kind}; it was taken back by hand"
-            )
+        wrong = self._missed(policy, asked)
+        found = not wrong
         back = set(gone.after) == {rollout.champion} and gone.champion == rollout.champion
         if not back:
             wrong.append(f"v{rollout.version} was taken back, and {set(gone.after)} answer")
         note = "" if policy is declared else f" (declared is {declared.strategy})"
         return ScenarioOutcome(
             scenario=self.name,
-            injected=f"v{rollout.version} as canary{note} at {rollout.share:.0%}, answering an "
-            f"error to {FAILS:.0%} of its requests",
+            injected=f"v{rollout.version} as canary{note} at {rollout.share:.0%}; {SPOILT:.0%} of "
+            f"its answers {self.fault}",
             expected=self.expected,
             happened=[
-                f"{decision.kind} after {asked.canary} canary answers ({asked.failed} errors) "
+                f"{decision.kind} after {asked.canary} canary answers ({asked.spoilt} spoilt) "
                 f"of {asked.total}: {decision.reason}",
                 f"the real server: {_lasted(gone.seconds)}; then v{rollout.champion} gave "
                 f"{gone.after.count(rollout.champion)} of {len(gone.after)} answers",
@@ -69,21 +79,88 @@ class BadCanary(Scenario):
             detected=found,
             predictions=asked.canary if found else None,
             seconds=asked.seconds if found else None,
-            clock=f"played, from the first canary answer on, at {1 / EVERY.total_seconds():g} "
-            "requests a second",
+            clock="played, from the first canary answer on, with a request every "
+            f"{EVERY.total_seconds():g} s",
             rollback="worked" if back else "failed",
             wrong=wrong,
             passed=not wrong,
         )
 
+    def _missed(self, policy: DeploymentPolicy, asked: "Asked") -> list[str]:
+        """What is wrong where the guardrail did not take the canary back."""
+        decision = asked.look.decision
+        found = [e.guardrail for e in decision.evidence if e.verdict == "violated"]
+        said = f"{asked.canary} canary answers, {asked.spoilt} of which {self.fault}"
+        if decision.kind != "roll_back":
+            undeclared = self.guardrail not in policy.guardrails
+            why = f" ({self.guardrail} is not declared)" if undeclared else ""
+            return [
+                f"after {said}, the guardrails say {decision.kind}{why}; it was taken back by hand"
+            ]
+        if self.guardrail not in found:
+            return [f"after {said}, {', '.join(found)} took it back, and not {self.guardrail}"]
+        return []
 
-def _begin(ground: Ground, spec: "ModelSpec") -> "tuple[Copy, Rollout]":
+    def _ask(self, ground: Ground, copy: Copy, rollout: "Rollout") -> "Asked":
+        """Put traffic into the copy's log and look, until the guardrails decide."""
+        from mlops_assets.lifecycle.rollout.driver import look
+
+        platform = copy.platform(ground.span.end)
+        log, feedback = platform.prediction_log, platform.feedback_log
+        batch: list[Record] = []
+        canary: list[datetime] = []
+        spoilt = total = 0
+        for record, bad in self._traffic(_calm(ground, copy), rollout):
+            batch.append(record)
+            total, spoilt = total + 1, spoilt + bad
+            if record.variant == CANARY:
+                canary.append(record.logged_at)
+            if len(batch) < LOOK_EVERY:
+                continue
+            log.append(batch)
+            batch = []
+            seen = look(copy.spec, platform.journal, log, feedback, record.logged_at)
+            assert seen is not None
+            if seen.decision.kind in ("roll_back", "advance") or len(canary) >= MOST_CANARY:
+                log.close()
+                seconds = (record.logged_at - canary[0]).total_seconds()
+                return Asked(seen, len(canary), spoilt, total, seconds)
+        raise AssertionError("traffic has no end")
+
+    def _traffic(self, kept: "list[Record]", rollout: "Rollout") -> "Iterator[tuple[Record, bool]]":
+        """What the champion answered, over and over, at both versions; which are spoilt."""
+        import msgspec
+
+        begun = rollout.periods[-1].start
+        for number in count(1):
+            record = kept[(number - 1) % len(kept)]
+            name = f"{WHO}{number:08d}"
+            # Each round has units of its own: a unit's bad answers of an hour count once.
+            unit = f"{record.unit or name}-{(number - 1) // len(kept)}"
+            taken = _uniform("arm", unit) < rollout.share
+            bad = taken and _uniform("bad", name) < SPOILT
+            moment = begun + number * EVERY
+            sound = msgspec.structs.replace(
+                record,
+                prediction_id=digest_of(WHO, name)[:32],
+                unit=unit,
+                at=moment,
+                logged_at=moment,
+                version=rollout.version if taken else rollout.champion,
+                variant=CANARY if taken else CHAMPION,
+                latency_ms=LEAST_MS + (MOST_MS - LEAST_MS) * _uniform("latency", name),
+                status=200,
+            )
+            yield (self.spoil(sound) if bad else sound), bad
+
+
+def _begin(ground: Ground, name: str, spec: "ModelSpec") -> "tuple[Copy, Rollout]":
     """A copy on which a second version has the first share of the traffic."""
     from mlops_assets.assets.deployment import hold_out_version
     from mlops_assets.lifecycle.rollout.history import under_way
     from mlops_assets.lifecycle.rollout.letting_in import let_in
 
-    copy, report = ground.challenged(BadCanary.name, spec)
+    copy, report = ground.challenged(name, spec)
     platform = copy.platform(ground.span.end)
     version = hold_out_version(copy.frames, copy.spec, ground.hit)
     let_in(copy.spec, platform.registry, platform.journal, report, data_version=version, who=WHO)
@@ -144,67 +221,9 @@ class Asked:
 
     look: "Look"
     canary: int
-    failed: int
+    spoilt: int
     total: int
     seconds: float
-
-
-def _ask(ground: Ground, copy: Copy, rollout: "Rollout") -> Asked:
-    """Put traffic into the copy's log and look, until the guardrails decide."""
-    from mlops_assets.lifecycle.rollout.driver import look
-
-    platform = copy.platform(ground.span.end)
-    log, feedback = platform.prediction_log, platform.feedback_log
-    begun = rollout.periods[-1].start
-    batch: list[Record] = []
-    canary = failed = total = 0
-    first = begun
-    for record in _traffic(ground, copy, rollout, begun):
-        batch.append(record)
-        total += 1
-        if record.variant == CANARY:
-            first = first if canary else record.logged_at
-            canary, failed = canary + 1, failed + record.failed
-        if len(batch) < LOOK_EVERY:
-            continue
-        log.append(batch)
-        batch = []
-        seen = look(copy.spec, platform.journal, log, feedback, record.logged_at)
-        assert seen is not None
-        if seen.decision.kind in ("roll_back", "advance") or canary >= MOST_CANARY:
-            log.close()
-            seconds = (record.logged_at - first).total_seconds()
-            return Asked(seen, canary, failed, total, seconds)
-    raise AssertionError("traffic has no end")
-
-
-def _traffic(ground: Ground, copy: Copy, rollout: "Rollout", begun: datetime) -> "Iterator[Record]":
-    """What the champion answered in the calm window, over and over, at both versions."""
-    import msgspec
-
-    kept = _calm(ground, copy)
-    number = 0
-    while True:
-        for record in kept:
-            number += 1
-            name = f"{WHO}{number:08d}"
-            # Each round has units of its own: a unit's errors of an hour count once.
-            unit = f"{record.unit or name}-{(number - 1) // len(kept)}"
-            taken = _uniform("arm", unit) < rollout.share
-            fails = taken and _uniform("fails", name) < FAILS
-            moment = begun + number * EVERY
-            yield msgspec.structs.replace(
-                record,
-                prediction_id=digest_of(WHO, name)[:32],
-                unit=unit,
-                at=moment,
-                logged_at=moment,
-                version=rollout.version if taken else rollout.champion,
-                variant=CANARY if taken else CHAMPION,
-                latency_ms=5.0 + 5.0 * _uniform("latency", name),
-                status=SERVER_ERROR if fails else 200,
-                answer={} if fails else record.answer,
-            )
 
 
 def _calm(ground: Ground, copy: Copy) -> "list[Record]":

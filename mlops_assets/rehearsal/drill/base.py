@@ -50,13 +50,17 @@ class Watched:
     ticks : list of Tick
         Of the sensors that ask for retrains, after the window closed.
     alerts : list of dict
-        Told after the window closed.
+        On the window with the fault, told after it closed.
     closed : datetime
     grid : WindowGrid
     asked : int
         Rows of the window that were answered.
     before, after : int or None
         Champion before and after.
+    calm : str or None
+        The advice on the calm window.
+    kind : str or None
+        Of the alerts that tell of the fault; None where any does.
     """
 
     window: str
@@ -71,11 +75,18 @@ class Watched:
     asked: int
     before: int | None
     after: int | None
+    calm: str | None = None
+    kind: str | None = None
 
     @property
     def retrains(self) -> list[Tick]:
         """Ticks that asked for a retrain."""
         return [tick for tick in self.ticks if tick.asked or tick.left_out]
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Alerts that tell of the fault."""
+        return [a for a in self.alerts if self.kind is None or a["kind"] == self.kind]
 
     @property
     def spoken(self) -> list[Tick]:
@@ -84,8 +95,8 @@ class Watched:
 
     @property
     def noticed(self) -> datetime | None:
-        """When the first alert was raised, or a sensor said its first word on it."""
-        told = [datetime.fromisoformat(alert["at"]) for alert in self.alerts]
+        """When the first alert on it was raised, or a sensor said its first word on it."""
+        told = [datetime.fromisoformat(alert["at"]) for alert in self.calls]
         return min(told or [tick.at for tick in self.spoken], default=None)
 
     @property
@@ -102,7 +113,8 @@ class Watched:
 
     def told(self) -> list[str]:
         """Reports, sensors and alerts in words."""
-        found = [f"drift report: {self.drift.verdict}" if self.drift else "no drift report"]
+        found = [f"advice on the calm window: {self.calm or 'none'}"]
+        found += [f"drift report: {self.drift.verdict}" if self.drift else "no drift report"]
         if self.performance:
             reason = f" ({self.performance.reason})" if self.performance.reason else ""
             found.append(f"performance report: {self.performance.verdict}{reason}")
@@ -115,11 +127,13 @@ class Watched:
             elif tick.words and not tick.words.startswith("no new "):
                 found.append(f"{tick.by}: {tick.words}")
         found += [f"alert ({alert['kind']}): {alert['message']}" for alert in self.alerts]
+        if not self.alerts:
+            found.append("nobody was called")
         return found
 
 
-def watch(ground: Ground, copy: Copy) -> Watched:
-    """Play the window and read what was made of it."""
+def watch(ground: Ground, copy: Copy, kind: str | None = None) -> Watched:
+    """Play the window and read what was made of it; ``kind`` as in `Watched`."""
     start, closed = ground.hit.bounds
     before = champion(copy, start)
     state = ground.play(copy)
@@ -131,13 +145,22 @@ def watch(ground: Ground, copy: Copy) -> Watched:
         performance=_stored(copy, PERFORMANCE_REPORT, ground.hit.key),
         advice=_stored(copy, ADVICE, ground.hit.key),
         ticks=_sensors(ground, state),
-        alerts=[a for a in copy.alerts() if datetime.fromisoformat(a["at"]) >= closed],
+        alerts=_alerts(ground, copy),
         closed=closed,
         grid=copy.spec.grid,
         asked=len(log.read(copy.spec.name, start, closed).records),
         before=before,
         after=champion(copy, ground.span.end),
+        calm=getattr(_stored(copy, ADVICE, ground.calm.key), "action", None),
+        kind=kind,
     )
+
+
+def _alerts(ground: Ground, copy: Copy) -> list[dict[str, Any]]:
+    """On the window with the fault; what is told of the calm one meanwhile is no find."""
+    window, closed = ground.hit.key, ground.hit.bounds[1]
+    late = [a for a in copy.alerts() if datetime.fromisoformat(a["at"]) >= closed]
+    return [alert for alert in late if window in alert["message"]]
 
 
 def _sensors(ground: Ground, state: State) -> list[Tick]:

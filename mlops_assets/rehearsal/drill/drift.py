@@ -33,7 +33,8 @@ class Drift(Scenario):
         if not seen.spoken and not seen.alerts:
             wrong.append(f"no sensor says anything of window {ground.hit.key}")
         words = f"named as drifted, and not in the calm window: {', '.join(found) or 'none'}"
-        why = matters or "neither answers nor metric moved: a warning, no call"
+        why = matters or "neither answers nor metric moved: a warning is enough"
+        until = "alert" if seen.alerts else "word of a sensor: nobody was called"
         added = ", ".join(f"{shift:+.4g} on {name}" for name, shift in shifts.items())
         return ScenarioOutcome(
             scenario=self.name,
@@ -45,7 +46,7 @@ class Drift(Scenario):
             windows=None if wrong else seen.windows,
             predictions=None if wrong else seen.asked,
             seconds=None if wrong else seen.seconds,
-            clock="played, from the window's close to the first alert or word of a sensor",
+            clock=f"played, from the window's close to the first {until}",
             wrong=wrong,
             passed=not wrong,
         )

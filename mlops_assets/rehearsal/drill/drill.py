@@ -16,11 +16,12 @@ from mlops_assets.rehearsal.drill.ground import ASSUMPTIONS, lay
 from mlops_assets.rehearsal.drill.label_delay import LabelDelay
 from mlops_assets.rehearsal.drill.poisoned_batch import PoisonedBatch
 from mlops_assets.rehearsal.drill.report import DrillReport, detected_after
+from mlops_assets.rehearsal.drill.slow_canary import SlowCanary
 from mlops_assets.resources import FrameIOManager
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 SCENARIOS: dict[str, Scenario] = {
-    cls.name: cls() for cls in (Drift, LabelDelay, BadCanary, PoisonedBatch, Crash)
+    cls.name: cls() for cls in (Drift, LabelDelay, BadCanary, SlowCanary, PoisonedBatch, Crash)
 }
 
 

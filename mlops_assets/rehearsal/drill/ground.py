@@ -11,7 +11,7 @@ from mlops_assets.assets.keys import EVALUATION_REPORT, TRAINED_MODEL, VALIDATED
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.gate.policy import HoldOutPolicy
 from mlops_assets.lifecycle.metrics import METRICS
-from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.registry import CHALLENGER, CHAMPION
 from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
@@ -82,12 +82,13 @@ class Ground:
         """The window that faults are put into."""
         return self.span.played[1]
 
-    def copy(self, name: str, spec: ModelSpec | None = None) -> Copy:
-        """A copy of the base with data of its own, which a scenario may spoil."""
+    def copy(self, name: str, spec: ModelSpec | None = None, of: Copy | None = None) -> Copy:
+        """A copy, of the base unless told, with data of its own, which a scenario may spoil."""
+        begun = of or self.base
         made = replace(self.base, home=self.home / name, world=self.home / f"{name}-world")
         made = replace(made, spec=spec or self.spec)
-        made.begin_from(self.base)
-        shutil.copytree(self.base.world, made.world, dirs_exist_ok=True)
+        made.begin_from(begun)
+        shutil.copytree(begun.world, made.world, dirs_exist_ok=True)
         for asset in DATA:
             (made.home / "storage" / made.spec.name / asset).unlink()
         made.make()
@@ -114,8 +115,15 @@ class Ground:
     def challenged(self, name: str, spec: ModelSpec) -> tuple[Copy, EvaluationReport]:
         """A copy on which a second version has passed a gate without limits."""
         gate = spec.gate.model_copy(update={"margin": MARGIN})
-        copy = self.copy(name, spec.model_copy(update={"gate": gate}))
-        now = self.span.end
+        first = self._challenger(self.spec.model_copy(update={"gate": gate}))
+        copy = self.copy(name, spec.model_copy(update={"gate": gate}), first)
+        return copy, copy.reports.load(key(spec, EVALUATION_REPORT), self.hit.key)
+
+    def _challenger(self, spec: ModelSpec) -> Copy:
+        """The copy that it was trained and judged on, once for all scenarios."""
+        copy, now = self.copy(CHALLENGER, spec), self.span.end
+        if copy.reports.exists(key(spec, EVALUATION_REPORT), self.hit.key):
+            return copy
         with copy.instance() as instance:
             result = run_job(
                 copy.definitions(now),
@@ -128,7 +136,7 @@ class Ground:
             )
         if not result.success:
             raise EvidenceError(f"{spec.name}: no challenger for the drill: {why_failed(result)}")
-        return copy, copy.reports.load(key(spec, EVALUATION_REPORT), self.hit.key)
+        return copy
 
 
 def lay(

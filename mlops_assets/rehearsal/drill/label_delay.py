@@ -10,6 +10,7 @@ from mlops_assets.rehearsal.drill.report import ScenarioOutcome
 from mlops_assets.rehearsal.runs import run_job
 
 UNJUDGED = "insufficient_data"
+TELLS = "data"
 
 
 class LabelDelay(Scenario):
@@ -25,20 +26,20 @@ class LabelDelay(Scenario):
         copy = ground.copy(self.name, spec.model_copy(update={"labels": None}))
         rows = ground.rows(copy)
         ground.put(copy, rows.assign(**{spec.columns.target: float("nan")}))
-        seen = watch(ground, copy)
+        seen = watch(ground, copy, TELLS)
         wrong = []
         verdict = seen.performance.verdict if seen.performance else "no report"
         if verdict != UNJUDGED:
             wrong.append(f"without a label the performance report says {verdict}")
-        if not seen.alerts:
-            wrong.append("nobody was told")
+        if not seen.calls:
+            wrong.append("nobody was told to fix the data")
         if seen.retrains:
             wrong.append(f"{seen.retrains[0].by} asked for a retrain")
         ground.put(copy, rows)
         late = self._again(ground, copy)
         if late == UNJUDGED:
             wrong.append("the labels came, and the window is still not judged")
-        noticed = bool(seen.alerts) and verdict == UNJUDGED
+        noticed = bool(seen.calls) and verdict == UNJUDGED
         return ScenarioOutcome(
             scenario=self.name,
             injected=f"no label for {len(rows)} rows of window {ground.hit.key} until after they "

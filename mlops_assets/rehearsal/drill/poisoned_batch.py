@@ -9,6 +9,7 @@ from mlops_assets.rehearsal.runs import run_job
 from mlops_assets.rehearsal.world import why_failed
 
 FACTOR = -1e6
+TELLS = "data"
 STOPPED = "the raw window was stopped"
 
 
@@ -17,8 +18,8 @@ class PoisonedBatch(Scenario):
 
     name = "poisoned_batch"
     expected = (
-        "traffic: the advice is to fix the data, a person is told, no retrain, the champion stays; "
-        "raw data: the contract stops what it has a rule for"
+        "traffic: the advice is to fix the data and names a poisoned feature, a person is told, no "
+        "retrain, the champion stays; raw data: the contract stops what it has a rule for"
     )
 
     def play(self, ground):
@@ -29,18 +30,22 @@ class PoisonedBatch(Scenario):
         for name in poisoned:
             rows = changed(rows, name, FACTOR, FACTOR)
         ground.put(copy, rows)
-        seen = watch(ground, copy)
+        seen = watch(ground, copy, TELLS)
         action = seen.advice.action if seen.advice else "none"
         wrong = []
-        if action != "fix_the_data":
+        advised = action == "fix_the_data"
+        named = advised and bool(set(seen.advice.columns) & set(poisoned))
+        if not advised:
             wrong.append(f"the advice on poisoned traffic is {action}")
-        if not seen.alerts:
-            wrong.append("nobody was told")
+        elif not named:
+            wrong.append(f"the advice names none of {', '.join(poisoned)}")
+        if not seen.calls:
+            wrong.append("nobody was told to fix the data")
         if seen.retrains:
             wrong.append(f"{seen.retrains[0].by} asked for a retrain on it")
         if seen.after != seen.before:
             wrong.append(f"the champion was v{seen.before} and is v{seen.after}")
-        noticed = action == "fix_the_data" and bool(seen.alerts)
+        noticed = named and bool(seen.calls)
         return ScenarioOutcome(
             scenario=self.name,
             injected=f"{', '.join(poisoned)} of window {ground.hit.key} times {FACTOR:g} in "

@@ -1,13 +1,15 @@
 """What a drill says."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import model_validator
 
+from mlops_assets.lifecycle.declaration import format_duration
 from mlops_assets.lifecycle.report_base import Report
 
 Rollback = Literal["worked", "failed", "not needed"]
+MINUTE = 60  # seconds
 
 
 class ScenarioOutcome(Report):
@@ -53,15 +55,20 @@ class DrillReport(Report):
     created_at: datetime
 
 
-def detected_after(outcome: ScenarioOutcome) -> str:
-    """The time to detection in words."""
+def detected_after(outcome: ScenarioOutcome, *, clock: bool = False) -> str:
+    """The time to detection in words; with or without the clock that its seconds are of."""
     if not outcome.detected:
         return "not detected"
     parts = []
     if outcome.windows is not None:
-        parts.append(f"{outcome.windows} further windows")
+        several = "" if outcome.windows == 1 else "s"
+        parts.append(f"{outcome.windows or 'no'} further window{several}")
     if outcome.predictions is not None:
         parts.append(f"{outcome.predictions:,} predictions")
     if outcome.seconds is not None:
-        parts.append(f"{outcome.seconds:,.1f} s ({outcome.clock})")
+        parts.append(_spelled(outcome.seconds) + (f" ({outcome.clock})" if clock else ""))
     return ", ".join(parts)
+
+
+def _spelled(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < MINUTE else format_duration(timedelta(seconds=seconds))
