@@ -72,6 +72,18 @@ def test_units_are_what_chance_draws():
     customers = np.arange(1000) // 20
     found = judged(live(500, unit=list(np.arange(500) // 20)), promise(unit=customers), declared)
     assert found.verdict == "healthy"
+    # A row each of as many as 500: what the rows say, and not that of customers with 20 rows.
+    mixed = HoldOut(
+        rows=Answered(
+            np.tile([1] + [0] * 49, 20),
+            answers([RARE] * 1000),
+            np.ones(1000),
+            np.arange(1000) // 50,
+        )
+    )
+    one_each = judged(live(60, unit=list(range(60))), mixed, declared)
+    assert one_each.verdict == "healthy"  # .98 ** 60 = .30; no customer of the hold-out is all 0
+    assert judged(live(500, unit=list(range(500))), mixed, declared).verdict != "healthy"
 
 
 def test_a_loss_is_decay_whatever_the_labels():

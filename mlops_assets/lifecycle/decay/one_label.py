@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 def beyond_chance(spec: "ModelSpec", live: "Answered", hold_out: "Answered | None") -> str:
     """Why labels that are all alike are no chance; empty where they are not alike, or by chance.
 
-    Of the hold-out's units a share has no other labels than the window; that all of n units are
-    such has probability share ** n. Chance explains what it does in more than
-    ``monitoring.decay.false_alarms`` of windows. Without the hold-out's labels nothing explains it.
+    The chance is that of units drawn from the hold-out, of each of which as many rows are drawn as
+    a unit of the window has (hypergeometric: rows of a unit are not independent). Chance explains
+    what it does in ``monitoring.decay.false_alarms`` of windows or more. Without the hold-out's
+    labels nothing explains it.
 
     Parameters
     ----------
@@ -24,21 +25,32 @@ def beyond_chance(spec: "ModelSpec", live: "Answered", hold_out: "Answered | Non
     hold_out : Answered or None
         Recorded answers.
     """
-    import numpy as np
-
     alike = spec.task_type.check_truth(live.truth)
     if alike is None:
         return ""
-    units = len(set(live.clusters))
+    units = f"{len(live.truth)} rows of {len(set(live.clusters))} units"
     if hold_out is None or spec.task_type.check_truth(hold_out.truth):
-        return f"{alike} on {units} units, and the hold-out's labels are not at hand"
-    cluster, count = numbered(hold_out.clusters)
-    others = np.bincount(cluster, ~np.isin(hold_out.truth, live.truth), count)
-    share = float((others == 0).mean())
-    chance = share**units
+        return f"{alike} on {units}, and the hold-out's labels are not at hand"
+    chance, share = _chance(live, hold_out)
     if chance >= spec.decay_false_alarms:
         return ""
     return (
-        f"{alike} on {units} units, and of the hold-out's {count} units {share:.1%} have no other: "
-        f"by chance all have in {chance:.1g} of windows"
+        f"{alike} on {units}, as on {share:.1%} of the hold-out's rows: by chance in {chance:.1g} "
+        "of windows"
     )
+
+
+def _chance(live: "Answered", hold_out: "Answered") -> tuple[float, float]:
+    """The probability of a window of such labels only, and their share of the hold-out's rows."""
+    import numpy as np
+    from scipy import stats
+
+    such = np.isin(hold_out.truth, live.truth)
+    cluster, count = numbered(hold_out.clusters)
+    rows, alike = np.bincount(cluster, minlength=count), np.bincount(cluster, such, count)
+    sizes, times = np.unique(np.bincount(numbered(live.clusters)[0]), return_counts=True)
+    chance = 1.0
+    for size, often in zip(sizes, times, strict=True):
+        drawn = np.minimum(size, rows)
+        chance *= float(stats.hypergeom.pmf(drawn, rows, alike, drawn).mean()) ** often
+    return chance, float(such.mean())
