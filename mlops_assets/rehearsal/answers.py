@@ -9,6 +9,7 @@ from mlops_assets.assets.keys import LIVE_PREDICTIONS, VALIDATED_FEATURES, key
 from mlops_assets.lifecycle.decay.labelled import labelled_window
 from mlops_assets.lifecycle.evaluation import estimate
 from mlops_assets.lifecycle.gate.evidence import Scored
+from mlops_assets.lifecycle.metrics import METRICS
 from mlops_assets.lifecycle.report_base import MetricEstimate
 from mlops_assets.lifecycle.tasks import Cases
 from mlops_assets.rehearsal.copy import Copy
@@ -71,7 +72,8 @@ def answers_of(copy: Copy, window: str, now: datetime) -> Answers:
     answered = labelled.answered
     problem = "no prediction has a mature label"
     if places:
-        problem = spec.task_type.check_truth(answered.truth) or ""
+        metric = METRICS[spec.decay_metric]
+        problem = spec.task_type.check_scored(answered.truth, metric) or ""
     return Answers(
         versions={int(v): int(n) for v, n in counts.items()},
         rows=rows.reset_index(drop=True),

@@ -39,11 +39,12 @@ def metric_difference(
         other = answers[theirs][window]
         if mine.problem or other.problem:
             continue
-        if mine.versions == other.versions and len(mine.versions) == 1:
-            gains[window] = 0.0  # the same model answered every row
-            continue
         if (mine.truth != other.truth).any():
             raise EvidenceError(f"window {window}: {ours} and {theirs} have other labels")
+        if (mine.predicted == other.predicted).all():
+            # Not by the versions' numbers: each policy's registry counts from its own first.
+            gains[window] = 0.0
+            continue
         paired = Paired(mine.truth, mine.predicted, other.predicted, mine.units, mine.weights)
         found = default_test(METRICS[name]).gain(METRICS[name], paired, alpha / 2)
         gains[window] = found.estimate

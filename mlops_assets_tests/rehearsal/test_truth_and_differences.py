@@ -1,5 +1,6 @@
 """Alarms judged by when the world changed, and policies held against each other."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -151,6 +152,18 @@ def test_where_one_model_answered_for_both_there_is_no_difference():
     made = metric_difference(spec, "declared", "never", found)
     assert made.by_window[week(0)] == 0
     assert made.same == 1
+
+
+def test_versions_of_one_number_are_of_two_registries_and_may_differ():
+    found = world(np.random.default_rng(4), edge=0.15)
+    alike = {
+        policy: {key: replace(one, versions={2: len(one.truth)}) for key, one in windows.items()}
+        for policy, windows in found.items()
+    }
+    spec = ModelSpec.model_validate(weekly())
+    made = metric_difference(spec, "declared", "never", alike)
+    assert made == metric_difference(spec, "declared", "never", found)
+    assert made.same == 0
 
 
 def test_the_interval_covers_no_difference_as_often_as_it_says():

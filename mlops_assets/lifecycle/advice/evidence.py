@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.spec import ModelSpec
 
 TOGETHER = 0.5
+# Labels come in batches: the first answers of a window that are due wait for the next one.
+LEAST_DUE = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class Evidence:
         """Every label of the window should be there; unknown without windows, and then False."""
         end = self.spec.grid.window(self.drift.window).end
         return end is not None and end + self.spec.columns.label_delay <= self.now
+
+    @property
+    def labels_tell(self) -> bool:
+        """Labels are due of enough answers to look at the feed: 50 and 5 % of them, or all."""
+        from mlops_assets.lifecycle.decay.maturity import LEAST_LABELS
+
+        due, answers = self.performance.due or 0, self.performance.predictions
+        return due >= max(LEAST_LABELS, LEAST_DUE * answers) or self.labels_due
 
     @property
     def decayed(self) -> bool:

@@ -14,6 +14,7 @@ from mlops_assets.lifecycle.decay.kpis import kpis
 from mlops_assets.lifecycle.decay.labelled import Window, labelled_window
 from mlops_assets.lifecycle.decay.loss import known, loss
 from mlops_assets.lifecycle.decay.maturity import feed_problem
+from mlops_assets.lifecycle.decay.one_label import beyond_chance
 from mlops_assets.lifecycle.decay.report import (
     EstimatedPerformance,
     LabelMaturity,
@@ -53,9 +54,11 @@ def performance(
       ``monitoring.decay.false_alarms``. That is the false-alarm rate of one report where live is
       worse by just ``drop``; where it is not worse at all it is smaller. Each report is a test of
       its own: nothing is corrected for how many are looked at.
-    - ``insufficient_data`` without labels, with one class, with too few units for an interval,
-      with far fewer labels than should have come, with a ``label_delay`` at which labels are not
-      complete, and without the hold-out's value where decay is declared;
+    - ``insufficient_data`` without labels, with too few units for an interval, with far fewer
+      labels than should have come, with a ``label_delay`` at which labels are not complete, and
+      without the hold-out's value where decay is declared. With one class, too, unless the metric
+      is a mean over rows: then ``decayed`` holds, and ``healthy`` where chance explains the one
+      class (:func:`~mlops_assets.lifecycle.decay.one_label.beyond_chance`);
     - ``healthy`` else. Without ``monitoring.decay`` the metric is realised, ``drop`` is 0 and no
       metric is ever ``decayed``.
 
@@ -98,8 +101,13 @@ def performance(
     verdict: Verdict = "insufficient_data"
     p_value: float | None = None
     reason: str | None = problem
+    one_label = ""
     if realised is not None and not problem:
         verdict, p_value, reason = _judge(spec, realised, promised)
+        one_label = beyond_chance(spec, found.answered, hold_out.rows)
+        if one_label and verdict == "healthy":
+            # A feed that tells one thing flatters whoever says the same.
+            verdict, p_value, reason = "insufficient_data", None, one_label
     figures: list[MetricEstimate] = []
     if realised is not None:
         figures, untold = kpis(spec, found)
@@ -127,6 +135,7 @@ def performance(
         verdict=verdict,
         reason=reason or "",
         p_value=p_value,
+        one_label=one_label,
         kpis=figures,
         missing=missing,
         created_at=datetime.now(UTC),
@@ -139,7 +148,7 @@ def _realise(spec: "ModelSpec", found: Window) -> tuple[Interval | None, str]:
     answered, metric = found.answered, METRICS[spec.decay_metric]
     if len(answered.truth) == 0:
         return None, "no prediction has a mature label"
-    problem = spec.task_type.check_truth(answered.truth) or _unscorable(spec, answered)
+    problem = spec.task_type.check_scored(answered.truth, metric) or _unscorable(spec, answered)
     if problem:
         return None, problem
     level = default_test(metric).level(

@@ -89,8 +89,8 @@ class PerformanceReport(Report):
 
     ``due`` answers are old enough to have a complete label and ``known`` of them have one;
     ``labelled`` are judged on. ``p_value`` is of "not worse than the hold-out by more than
-    ``drop``", and below ``false_alarms`` the verdict is ``decayed``. ``missing`` says of each part
-    that is not there, why.
+    ``drop``", and below ``false_alarms`` the verdict is ``decayed``. ``one_label`` says why labels
+    that are all alike are no chance. ``missing`` says of each part that is not there, why.
     """
 
     model: str
@@ -108,6 +108,7 @@ class PerformanceReport(Report):
     verdict: Literal["healthy", "decayed", "insufficient_data"]
     reason: str = ""
     p_value: float | None = None
+    one_label: str = ""
     kpis: list[MetricEstimate] = Field(default_factory=list)
     calibration: Calibration | None = None
     discrimination: Discrimination | None = None

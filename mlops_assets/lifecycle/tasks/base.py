@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlops_assets.lifecycle.columns import Columns
+    from mlops_assets.lifecycle.metrics import Metric
 
     Plot = Callable[["Cases", Mapping[str, np.ndarray]], Figure]
 
@@ -180,6 +181,21 @@ class Task(ABC):
         """Functions that draw the first model against the second, by title."""
         return {}
 
-    def check_truth(self, truth: "np.ndarray") -> str | None:
-        """Why these labels can't judge a model, or None when they can."""
+    def check_labels(self, truth: "np.ndarray") -> str | None:
+        """Why these are no labels of the task, or None when they are; all may be alike."""
         return "no rows to judge on" if len(truth) == 0 else None
+
+    def check_truth(self, truth: "np.ndarray") -> str | None:
+        """Why these labels can't tell one model from another, or None when they can."""
+        return self.check_labels(truth)
+
+    def check_scored(self, truth: "np.ndarray", metric: "Metric") -> str | None:
+        """Why a metric can't be told on these labels, or None when it can.
+
+        A mean over rows is the same question on labels that are all alike; any other metric is
+        not, and mostly has no answer.
+        """
+        from mlops_assets.lifecycle.metrics import RowMetric
+
+        alike = isinstance(metric, RowMetric)
+        return self.check_labels(truth) if alike else self.check_truth(truth)

@@ -4,7 +4,8 @@ from mlops_assets.lifecycle.tasks.tabular import (
     TabularTask,
     classes_frame,
     column,
-    needs_classes,
+    not_of_classes,
+    only_one,
 )
 
 
@@ -49,8 +50,11 @@ class BinaryClassification(TabularTask):
         score = self.predicted(rows.answers)
         return classes_frame(rows, np.stack([1 - score, score], axis=1))
 
+    def check_labels(self, truth):
+        return super().check_labels(truth) or not_of_classes(truth, [0, 1])
+
     def check_truth(self, truth):
-        return super().check_truth(truth) or needs_classes(truth, [0, 1], exactly=True)
+        return super().check_truth(truth) or only_one(truth)
 
     def plots(self):
         from mlops_assets.lifecycle.tasks.plots import classes

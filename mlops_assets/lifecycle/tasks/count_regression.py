@@ -34,9 +34,12 @@ class CountRegression(Regression):
         # Evidently knows no weights: by counts, a week does not weigh as much as a year.
         return super().preset_frame(rows).mul(rows.weights, axis=0)
 
-    def check_truth(self, truth):
+    def check_labels(self, truth):
         if len(truth) and (truth < 0).any():
             return "negative counts"
+        return super().check_labels(truth)
+
+    def check_truth(self, truth):
         return super().check_truth(truth) or (None if (truth > 0).any() else "no count above 0")
 
     def estimator_figures(self, cases, estimator):

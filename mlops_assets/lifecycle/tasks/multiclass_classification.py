@@ -4,7 +4,7 @@ from mlops_assets.lifecycle.tasks.tabular import (
     TabularTask,
     classes_frame,
     column,
-    needs_classes,
+    only_one,
 )
 
 
@@ -35,10 +35,13 @@ class MulticlassClassification(TabularTask):
     def preset_frame(self, rows):
         return classes_frame(rows, self.predicted(rows.answers))
 
-    def check_truth(self, truth):
+    def check_labels(self, truth):
         if len(truth) and (truth.dtype.kind not in "iu" or truth.min() < 0):
             return f"labels of type {truth.dtype} where whole numbers 0 to k-1 are expected"
-        return super().check_truth(truth) or needs_classes(truth, None, exactly=False)
+        return super().check_labels(truth)
+
+    def check_truth(self, truth):
+        return super().check_truth(truth) or only_one(truth)
 
     def answer_columns(self, estimator, asked):
         scores = self.scores(estimator, asked)

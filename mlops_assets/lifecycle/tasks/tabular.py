@@ -54,13 +54,19 @@ def classes_frame(rows: Answered, scores: "np.ndarray") -> "pd.DataFrame":
     return frame
 
 
-def needs_classes(truth, allowed, *, exactly) -> str | None:
-    """Why labels are not two or more of the allowed classes, or not all of them."""
+def not_of_classes(truth, allowed) -> str | None:
+    """Which labels are none of the allowed classes."""
     import numpy as np
 
     present = np.unique(truth).tolist()
-    if allowed is not None and not set(present) <= set(allowed):
-        return f"labels {present} where only {allowed} are allowed"
-    if len(present) < 2 or (exactly and present != allowed):
-        return f"only the label {present} is present"
-    return None
+    if set(present) <= set(allowed):
+        return None
+    return f"labels {present} where only {allowed} are allowed"
+
+
+def only_one(truth) -> str | None:
+    """Which label is the only one."""
+    import numpy as np
+
+    present = np.unique(truth).tolist()
+    return f"only the label {present} is present" if len(present) < 2 else None

@@ -5,6 +5,7 @@ from mlops_assets.lifecycle.advice.rules.base import AdviceRule
 from mlops_assets.lifecycle.advice.rules.broken import BrokenColumns
 from mlops_assets.lifecycle.advice.rules.constant_column import ConstantColumn
 from mlops_assets.lifecycle.advice.rules.decayed import DiscriminationLost, LevelOff
+from mlops_assets.lifecycle.advice.rules.labels_alike import LabelsAlike
 from mlops_assets.lifecycle.advice.rules.labels_late import MovedUnjudged
 from mlops_assets.lifecycle.advice.rules.labels_missing import LabelsMissing
 from mlops_assets.lifecycle.advice.rules.missing_values import MissingValues
@@ -27,6 +28,7 @@ RULES: tuple[AdviceRule, ...] = (
     UnseenCategories(),
     AbsurdValues(),
     LabelsMissing(),
+    LabelsAlike(),
     DiscriminationLost(),
     MovedUnjudged(),
     LevelOff(),

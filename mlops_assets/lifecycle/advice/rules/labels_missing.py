@@ -1,11 +1,8 @@
 """Labels that should have come by now."""
 
 from mlops_assets.lifecycle.advice.rules.base import AdviceRule, Finding
-from mlops_assets.lifecycle.decay.maturity import LEAST_LABELS, LEAST_SHARE
+from mlops_assets.lifecycle.decay.maturity import LEAST_SHARE
 from mlops_assets.lifecycle.declaration import format_duration
-
-# Labels come in batches: the first answers of a window that are due wait for the next one.
-LEAST_DUE = 0.05
 
 
 class LabelsMissing(AdviceRule):
@@ -27,8 +24,7 @@ class LabelsMissing(AdviceRule):
             return []
         due = p.due if p.due is not None else p.predictions * evidence.labels_due
         known = p.known if p.known is not None else p.labelled
-        enough = due >= max(LEAST_LABELS, LEAST_DUE * p.predictions) or evidence.labels_due
-        if not due or not enough or known >= LEAST_SHARE * expected * due:
+        if not due or not evidence.labels_tell or known >= LEAST_SHARE * expected * due:
             return []
         delay = format_duration(evidence.spec.columns.label_delay)
         words = (
