@@ -4,9 +4,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlops_assets.commands.declared import declared
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.lifecycle.spec import ModelSpec, load_specs
+from mlops_assets.lifecycle.spec import ModelSpec
 
 
 def add_to(commands) -> None:
@@ -24,10 +25,7 @@ def run(options) -> int:
     from mlops_assets.assets.keys import key
     from mlops_assets.resources import FrameIOManager
 
-    specs = load_specs(options.defs)
-    if options.model not in specs:
-        raise DeclarationError(f"no model {options.model!r}; declared: {', '.join(specs)}")
-    spec, folder = specs[options.model]
+    spec, folder = declared(options.defs, options.model)
     stored = FrameIOManager(base_url=Settings.from_environment().storage_url)
     raw, features = wanted(spec, options.window)
     for asset, windows in (("raw_data", raw), ("validated_features", features)):

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.commands.declared import declared
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.lifecycle.spec import load_specs
 
 if TYPE_CHECKING:
     from mlops_assets.rehearsal.report import BacktestReport
@@ -52,10 +51,7 @@ def run(options) -> int:
     from mlops_assets.rehearsal.backtest import Request, backtest
     from mlops_assets.resources import FrameIOManager
 
-    specs = load_specs(options.defs)
-    if options.model not in specs:
-        raise DeclarationError(f"no model {options.model!r}; declared: {', '.join(specs)}")
-    spec, folder = specs[options.model]
+    spec, folder = declared(options.defs, options.model)
     settings = Settings.from_environment()
     named = digest_of(spec, options.first, options.last, options.fresh)[:12]
     home = options.home or settings.home / "backtests" / f"{spec.name}-{named}"

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.commands.declared import declared
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.lifecycle.spec import load_specs
 
 if TYPE_CHECKING:
     from mlops_assets.rehearsal.drill.report import DrillReport
@@ -32,10 +31,7 @@ def run(options) -> int:
     from mlops_assets.rehearsal.drill.drill import drill
     from mlops_assets.resources import FrameIOManager
 
-    specs = load_specs(options.defs)
-    if options.model not in specs:
-        raise DeclarationError(f"no model {options.model!r}; declared: {', '.join(specs)}")
-    spec, folder = specs[options.model]
+    spec, folder = declared(options.defs, options.model)
     settings = Settings.from_environment()
     named = f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     home = options.home or settings.home / "drills" / named

@@ -3,9 +3,9 @@
 import re
 from typing import TYPE_CHECKING
 
+from mlops_assets.commands.declared import declared
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.settings import Settings
-from mlops_assets.lifecycle.spec import load_specs
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.reproduce import Reproduction
@@ -27,9 +27,7 @@ def add_to(commands) -> None:
 def run(options) -> int:
     """Reproduce; the exit code says what came of it."""
     model, number = parsed(options.version)
-    specs = load_specs(options.defs)
-    if model not in specs:
-        raise DeclarationError(f"no model {model!r}; declared: {', '.join(specs)}")
+    spec, folder = declared(options.defs, model)
 
     from mlops_assets.assets.keys import TRAINED_MODEL, VALIDATED_FEATURES, key, stored_as
     from mlops_assets.components.code_versions import code_versions
@@ -38,7 +36,6 @@ def run(options) -> int:
     from mlops_assets.lifecycle.reproduce import reproduce
     from mlops_assets.resources import FrameIOManager
 
-    spec, folder = specs[model]
     settings = Settings.from_environment()
     registry = Registry(settings)
     frames = FrameIOManager(base_url=settings.storage_url)

@@ -1,6 +1,7 @@
 """Reading a new window once, at the edges and categories of a reference profile."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +67,8 @@ def collect(frame: "pl.LazyFrame") -> "pl.DataFrame":
     EvidenceError
         When a file can't be read.
     """
-    from polars.exceptions import PolarsError
-
-    try:
+    with _reading():
         return frame.collect(engine="streaming")
-    except (PolarsError, OSError) as error:
-        raise EvidenceError(f"rows for a drift report can't be read: {error}") from error
 
 
 def batches(frame: "pl.LazyFrame") -> "Iterator[pl.DataFrame]":
@@ -82,10 +79,16 @@ def batches(frame: "pl.LazyFrame") -> "Iterator[pl.DataFrame]":
     EvidenceError
         When a file can't be read.
     """
+    with _reading():
+        yield from frame.collect_batches(chunk_size=BATCH_ROWS, lazy=True, engine="streaming")
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
     from polars.exceptions import PolarsError
 
     try:
-        yield from frame.collect_batches(chunk_size=BATCH_ROWS, lazy=True, engine="streaming")
+        yield
     except (PolarsError, OSError) as error:
         raise EvidenceError(f"rows for a drift report can't be read: {error}") from error
 
