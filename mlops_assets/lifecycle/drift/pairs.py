@@ -255,7 +255,8 @@ def pair_of_categories(
     """
     import numpy as np
 
-    kept = int((np.array(reference.counts) >= FEWEST_IN_CATEGORY)[:MOST_CATEGORIES].sum())
+    rows = np.array(reference.counts) * worth[0]
+    kept = int((rows >= FEWEST_IN_CATEGORY)[:MOST_CATEGORIES].sum())
     counts = np.array([_pooled([*side.counts, side.other], kept) for side in (reference, live)])
     windows = [_pooled(window, kept) for window in reference.windows]
     bins = np.arange(kept + 1)
