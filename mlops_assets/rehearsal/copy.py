@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.rollout.journal import Journal
     from mlops_assets.lifecycle.version import Version
 
-DAGSTER_YAML = """# A copy's: written by `mlops-assets backtest`.
+DAGSTER_YAML = """# A copy's: written by `mlops-assets backtest` or `drill`.
 telemetry: {{enabled: false}}
 nux: {{enabled: false}}
 # Events are kept all the same; a terminal would see each of them.

@@ -16,6 +16,7 @@ from mlops_assets.assets.keys import (
     TRIGGER_TAG,
     key,
 )
+from mlops_assets.lifecycle.declaration import format_duration
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.rehearsal.answers import Answers, kpis, metric
 from mlops_assets.rehearsal.copy import Copy
@@ -85,7 +86,7 @@ def _words(policy: str, copy: Copy) -> str:
     on = ", ".join(declared.on) or "nothing"
     return (
         f"as declared: schedule {declared.schedule or 'none'}, on {on}, cooldown "
-        f"{declared.cooldown}, max_per_week {declared.max_per_week}"
+        f"{format_duration(declared.cooldown)}, max_per_week {declared.max_per_week}"
     )
 
 

@@ -242,7 +242,7 @@ TABLE = {
         performance("insufficient_data", labelled=0),
         DUE,
         "fix_the_data",
-        "labels: 0 of 5000 answers that are older than columns.label_delay (7 days, 0:00:00) have "
+        "labels: 0 of 5000 answers that are older than columns.label_delay (7d) have "
         "one, 100% should",
     ),
     "decayed, the order lost": (
@@ -339,7 +339,7 @@ TABLE = {
         LATE,
         "leave",
         "how good the answers are is not known: no prediction has a mature label; labels are due "
-        "7 days, 0:00:00 after the answers",
+        "7d after the answers",
     ),
     "labels moved, all else held": (
         drift(column("y", "drifted", role="label"), *CALM),
@@ -395,6 +395,22 @@ def test_labels_that_are_there_and_judge_nothing_ask_a_person():
     found = advise(spec(), drift(*CALM), judged, now=DUE)
     assert (found.action, found.needs_person) == ("leave", True)
     assert found.reasons == ["how good the answers are is not known: only the label 0 is present"]
+
+
+@pytest.mark.parametrize(
+    ("due", "known", "now", "action"),
+    [
+        (13, 0, LATE, "leave"),  # the first hours of a week: the next batch of labels is to come
+        (249, 0, LATE, "leave"),
+        (250, 0, LATE, "fix_the_data"),
+        (250, 125, LATE, "leave"),
+        (13, 0, DUE, "fix_the_data"),  # the whole window is due, and this is all that there is
+    ],
+)
+def test_a_few_labels_that_are_late_call_nobody(due, known, now, action):
+    judged = performance("insufficient_data", labelled=known, due=due, known=known)
+    found = advise(spec(), drift(*CALM), judged, now=now)
+    assert (found.action, found.needs_person) == (action, action == "fix_the_data")
 
 
 def test_labels_that_were_never_to_come_are_not_missing():

@@ -1,7 +1,11 @@
 """Labels that should have come by now."""
 
 from mlops_assets.lifecycle.advice.rules.base import AdviceRule, Finding
-from mlops_assets.lifecycle.decay.maturity import LEAST_SHARE
+from mlops_assets.lifecycle.decay.maturity import LEAST_LABELS, LEAST_SHARE
+from mlops_assets.lifecycle.declaration import format_duration
+
+# Labels come in batches: the first answers of a window that are due wait for the next one.
+LEAST_DUE = 0.05
 
 
 class LabelsMissing(AdviceRule):
@@ -10,6 +14,9 @@ class LabelsMissing(AdviceRule):
     As many are expected as ``monitoring.decay.coverage`` says, else as the label maturity of
     earlier windows does, else one for each answer. A model that is fitted on the labels that did
     come learns who gets one.
+
+    Fewer than 50 answers that are due, or than 5 % of the window's, say nothing until all of the
+    window's labels are due.
     """
 
     action = "fix_the_data"
@@ -20,12 +27,13 @@ class LabelsMissing(AdviceRule):
             return []
         due = p.due if p.due is not None else p.predictions * evidence.labels_due
         known = p.known if p.known is not None else p.labelled
-        if not due or known >= LEAST_SHARE * expected * due:
+        enough = due >= max(LEAST_LABELS, LEAST_DUE * p.predictions) or evidence.labels_due
+        if not due or not enough or known >= LEAST_SHARE * expected * due:
             return []
+        delay = format_duration(evidence.spec.columns.label_delay)
         words = (
-            f"labels: {known} of {due} answers that are older than columns.label_delay "
-            f"({evidence.spec.columns.label_delay}) have one, {expected:.0%} should: look at the "
-            "label feed"
+            f"labels: {known} of {due} answers that are older than columns.label_delay ({delay}) "
+            f"have one, {expected:.0%} should: look at the label feed"
         )
         return [Finding(words, needs_person=True)]
 

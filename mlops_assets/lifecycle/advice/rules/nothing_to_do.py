@@ -2,6 +2,7 @@
 
 from mlops_assets.lifecycle.advice.evidence import named
 from mlops_assets.lifecycle.advice.rules.base import AdviceRule, Finding
+from mlops_assets.lifecycle.declaration import format_duration
 
 
 class OnlyFeaturesMoved(AdviceRule):
@@ -83,7 +84,8 @@ class LabelsUnknown(AdviceRule):
         due = evidence.labels_due and p.predictions > 0
         words = f"how good the answers are is not known: {p.reason or 'no reason is given'}"
         if not due and p.predictions:
-            words += f"; labels are due {evidence.spec.columns.label_delay} after the answers"
+            delay = format_duration(evidence.spec.columns.label_delay)
+            words += f"; labels are due {delay} after the answers"
         return [Finding(words, needs_person=due)]
 
 
