@@ -1,5 +1,6 @@
 """Drift: live traffic of a window against what the version was judged on, profile by profile."""
 
+import math
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -217,7 +218,7 @@ def _by_distance(
 
 def _worst(sides: Sides, found: list[tuple[Measure, float, float]]) -> ColumnDrift:
     """The verdict by the distance that is the farthest beyond its threshold."""
-    measure, value, threshold = max(found, key=lambda each: each[1] / each[2])
+    measure, value, threshold = max(found, key=lambda each: _excess(*each[1:]))
     unseen = sides.unseen()
     if value <= threshold and unseen is not None:
         return unseen
@@ -225,6 +226,11 @@ def _worst(sides: Sides, found: list[tuple[Measure, float, float]]) -> ColumnDri
     reasons += [unseen.reason] if unseen is not None else []
     verdict: DriftVerdict = "drifted" if value > threshold else "stable"
     return sides.judged(verdict, measure.method.name, value, threshold, "; ".join(reasons))
+
+
+def _excess(value: float, threshold: float) -> float:
+    """How many times its threshold a distance is; that of a constant has none to speak of."""
+    return value / threshold if threshold > 0 else math.inf if value > 0 else 0.0
 
 
 def _measures(policy: "DriftPolicy", sides: Sides) -> list[Measure]:

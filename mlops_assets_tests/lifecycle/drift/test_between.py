@@ -14,8 +14,11 @@ COLUMNS = 8
 MODELS = 30
 
 
-def alarms(windows, spread, shift=0.0, moved=COLUMNS, **policy):
-    """Of so many models, each with reference windows and a live window of its own."""
+def alarms(windows, spread, shift=0.0, moved=COLUMNS, known=True, **policy):
+    """Of so many models, each with reference windows and a live window of its own.
+
+    Where the windows are not known as such, nothing but chance can be allowed for.
+    """
     found = 0
     for seed in range(MODELS):
         rng = np.random.default_rng([seed, windows])
@@ -24,7 +27,8 @@ def alarms(windows, spread, shift=0.0, moved=COLUMNS, **policy):
         frames = [pd.DataFrame(rng.normal(size=(ROWS, COLUMNS)) + level) for level in levels]
         *before, live = [frame.rename(columns=str) for frame in frames]
         keyed = {f"{n:02d}": frame for n, frame in enumerate(before)}
-        made = Profile.of(pd.concat(before), windows=keyed, pooled=windows)
+        kept = keyed if known else None
+        made = Profile.of(pd.concat(before), windows=kept, pooled=windows)
         report = compared(made, scan(live, made), str(seed), **policy)
         found += report.verdict == "drifted"
     return found
@@ -43,9 +47,11 @@ def test_the_declared_rate_holds_for_every_method(method):
     assert alarms(5, 0.1, methods=methods, min_effect=0) <= binom.isf(1 / 300, MODELS, 0.01)
 
 
-def test_alike_windows_cost_no_power():
-    assert alarms(4, 0.0, shift=0.3) == MODELS
-    assert alarms(9, 0.0, shift=0.2) >= 0.9 * MODELS
+@pytest.mark.parametrize(("windows", "shift"), [(2, 0.3), (9, 0.2)])
+def test_alike_windows_cost_little_power(windows, shift):
+    most = alarms(windows, 0.0, shift, known=False)
+    assert most >= 0.8 * MODELS
+    assert alarms(windows, 0.0, shift) >= 0.8 * most
 
 
 @pytest.mark.slow
