@@ -120,8 +120,8 @@ def likeness_of(scores: "np.ndarray", codes: "np.ndarray") -> float:
 
     sizes = np.bincount(codes)
     centred = scores - scores.mean()
-    between = np.bincount(codes, centred) ** 2 @ (1 / sizes)
-    return _correlation(between, centred @ centred - between, sizes)
+    between = float(np.bincount(codes, centred) ** 2 @ (1 / sizes))
+    return _correlation(between, float(centred @ centred) - between, sizes)
 
 
 def likeness_of_bins(bins: "np.ndarray", codes: "np.ndarray") -> float:
@@ -130,7 +130,7 @@ def likeness_of_bins(bins: "np.ndarray", codes: "np.ndarray") -> float:
 
     sizes, counts = np.bincount(codes), np.bincount(bins)
     pairs, each = np.unique(codes * len(counts) + bins, return_counts=True)
-    squares = (each**2 / sizes[pairs // len(counts)] / counts[pairs % len(counts)]).sum()
+    squares = float((each**2 / sizes[pairs // len(counts)] / counts[pairs % len(counts)]).sum())
     seen = int((counts > 0).sum())
     total = len(codes)
     return _correlation(total * (squares - 1), total * (seen - squares), sizes)
