@@ -123,9 +123,7 @@ def drift(
 
 def _scanned(live: Any, before: Profile, unit: str | None) -> Profile:
     found = scan(live, before)
-    if unit is None or not before.knows_units:
-        return found
-    return live_units(found, live, unit)
+    return found if unit is None else live_units(found, before, live, unit)
 
 
 def roles(spec: "ModelSpec") -> dict[str, Role]:

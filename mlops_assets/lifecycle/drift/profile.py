@@ -87,6 +87,28 @@ class Categories(Report):
         return np.frombuffer(base64.b64decode(self.hashes), dtype="<u8")
 
 
+class Units(Report):
+    """Whose the reference's rows are.
+
+    Parameters
+    ----------
+    hashes : str
+        Of units up to the hash ``hashed_to``, 64 bits each, little-endian, ascending, base64.
+    counts : list of int
+        The rows of each.
+    rows : int
+        Of all units.
+    squares : float
+        The sum of the squared counts of all units.
+    """
+
+    hashes: str
+    counts: list[int]
+    rows: int
+    squares: float
+    hashed_to: int = 2**64 - 1
+
+
 class ColumnProfile(Report):
     """One column: what it holds, and why it can't be compared where it can't.
 
@@ -99,8 +121,9 @@ class ColumnProfile(Report):
     problem : str
         Ends the sentence "the live rows hold ...".
     rows_a_unit, rows_a_unit_in_windows : float or None
-        How many rows the unit of a row has, in the mean over rows; of the reference's windows in
-        the mean over these. None where units are not known.
+        How many rows the unit of a row has, in the mean over rows; of live rows and of the
+        reference's windows without what they share with the others, see `unit_counts`. None where
+        units are not known.
     likeness, missing_likeness : float
         Reference: how much values are alike within a unit, from 0 to 1; and that they are missing.
     """
@@ -148,6 +171,8 @@ class Profile(Report):
         The reference windows whose counts the columns have.
     pooled : int or None
         Of how many windows the rows are; None where that is not known, as before it was kept.
+    units : Units or None
+        Reference: whose its rows are, where that is declared.
     origin : str
         What the rows were, as a report says it.
     """
@@ -156,6 +181,7 @@ class Profile(Report):
     columns: list[ColumnProfile]
     windows: list[str] = Field(default_factory=list)
     pooled: int | None = None
+    units: Units | None = None
     origin: str = "the hold-out"
     format: Literal[1] = Field(1, description="Of what is stored.")
 
@@ -170,7 +196,7 @@ class Profile(Report):
     @property
     def knows_units(self) -> bool:
         """Whether rows of one unit are told from rows of different ones."""
-        return any(c.rows_a_unit is not None for c in self.columns)
+        return self.units is not None
 
     @classmethod
     def of(

@@ -13,7 +13,7 @@ from mlops_assets.lifecycle.drift.profile import Categories, ColumnProfile, Numb
 from mlops_assets.lifecycle.drift.reading import Column, Rows, read
 from mlops_assets.lifecycle.drift.scan import collect, rows_of
 from mlops_assets.lifecycle.drift.tallies import hashes_of
-from mlops_assets.lifecycle.errors import EvidenceError
+from mlops_assets.lifecycle.drift.unit_counts import UNIT, UnitCounts, unit_of, windows_apart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +25,11 @@ MOST_ROWS = 200_000
 FEWEST_FURTHER = 30
 FEWEST_ON_A_SIDE = 10
 MOST_BINS = 100
-UNIT, ROW = "unit", "row"
+ROW = "row"
 
 
 def with_units(profile: Profile, source: Any, unit: str) -> Profile:
-    """A reference profile with each column's likeness within units.
+    """A reference profile with its units, and each column's likeness within them.
 
     Parameters
     ----------
@@ -45,19 +45,18 @@ def with_units(profile: Profile, source: Any, unit: str) -> Profile:
     """
     rows = read(source, only=[*profile.names, unit])
     codes, kept = _codes(rows, unit)
-    usual = rows_a_unit(source, unit)
+    units = UnitCounts.of(source, unit)
     columns = [_measured(c, rows, kept, codes, unit) for c in profile.columns]
     columns = [
-        c.model_copy(update={"rows_a_unit": usual}) if c.numbers or c.categories else c
+        c.model_copy(update={"rows_a_unit": units.rows_a_unit}) if c.numbers or c.categories else c
         for c in columns
     ]
-    return profile.model_copy(update={"columns": columns})
+    return profile.model_copy(update={"columns": columns, "units": units.kept()})
 
 
 def with_windows(profile: Profile, windows: dict[str, Any], unit: str) -> Profile:
-    """A reference profile with the rows a unit of its windows, in the mean over these."""
-    found = [rows_a_unit(source, unit) for source in windows.values()]
-    usual = sum(found) / len(found)
+    """A reference profile with the rows a unit of its windows, what they share taken out."""
+    usual = windows_apart([UnitCounts.of(source, unit) for source in windows.values()])
     columns = [
         c.model_copy(update={"rows_a_unit_in_windows": usual}) if _counted(c) else c
         for c in profile.columns
@@ -65,42 +64,34 @@ def with_windows(profile: Profile, windows: dict[str, Any], unit: str) -> Profil
     return profile.model_copy(update={"columns": columns})
 
 
-def live_units(live: Profile, source: Any, unit: str) -> Profile:
-    """A window's profile with its rows a unit."""
-    update = {"rows_a_unit": rows_a_unit(source, unit)}
-    return live.model_copy(update={"columns": [c.model_copy(update=update) for c in live.columns]})
+def live_units(live: Profile, before: Profile, source: Any, unit: str) -> Profile:
+    """A window's profile with the rows a unit of both sides, what they share taken out.
 
-
-def rows_a_unit(source: Any, unit: str) -> float:
-    """How many rows the unit of a row has, in the mean over rows; 1 without rows.
-
-    Of large windows by a sample of units, by their hash.
+    Parameters
+    ----------
+    before : Profile
+        Of the reference; with its units.
+    source : as `scan` reads
+        The rows of the window.
     """
-    import polars as pl
-
-    rows = read(source, only=[unit])
-    frame = rows.frame.select(_unit(rows, unit))
-    share = max(1, rows_of(rows) // MOST_ROWS)
-    known = frame.drop_nulls()
-    if share > 1:
-        known = known.filter(pl.col(UNIT).hash(seed=0) % share == 0)
-    sizes = pl.col("len").cast(pl.Float64)
-    each = known.group_by(UNIT).len().select(sizes.sum().alias("rows"), (sizes**2).sum())
-    total, squares = (value * share for value in collect(each).row(0))
-    alone = collect(frame.null_count()).item()
-    return float((squares + alone) / (total + alone)) if total + alone else 1.0
+    if before.units is None:
+        return live
+    usual = UnitCounts.read(before.units).apart(UnitCounts.of(source, unit))
+    update = {"rows_a_unit": usual}
+    return live.model_copy(update={"columns": [c.model_copy(update=update) for c in live.columns]})
 
 
 def worth(before: ColumnProfile, now: ColumnProfile, likeness: float) -> tuple[float, float, float]:
     """What a row counts as, of the reference, of the live rows and of the reference's windows.
 
     Where the live rows' units are not known, they are as those of the windows, or else as the
-    reference's.
+    reference's. No row counts for more than one.
     """
-    usual = before.rows_a_unit_in_windows or before.rows_a_unit or 1.0
-    each = (before.rows_a_unit or 1.0, now.rows_a_unit or usual, usual)
-    first, second, third = (1 / (1 + (size - 1) * likeness) for size in each)
-    return first, second, third
+    usual = before.rows_a_unit_in_windows
+    usual = usual if usual is not None else before.rows_a_unit or 1.0
+    both = now.rows_a_unit if now.rows_a_unit is not None else usual
+    first, second = (1 / max(1.0, 1 + (size - 1) * likeness) for size in (both, usual))
+    return first, first, second
 
 
 def likeness_of(scores: "np.ndarray", codes: "np.ndarray") -> float:
@@ -148,22 +139,12 @@ def _correlation(between: float, within: float, sizes: "np.ndarray") -> float:
     return float(np.clip((between - within) / whole, 0, 1)) if whole > 0 else 0.0
 
 
-def _unit(rows: Rows, unit: str) -> "pl.Expr":
-    import polars as pl
-
-    column = rows.columns.get(unit)
-    if column is None or not column.place:
-        problem = column.problem if column else "there is no such column"
-        raise EvidenceError(f"the rows' units can't be told by {unit!r}: {problem}")
-    return pl.col(column.place).cast(pl.String).alias(UNIT)
-
-
 def _codes(rows: Rows, unit: str) -> "tuple[np.ndarray, pl.DataFrame]":
     """The unit of each row from 0 on, and these rows: of many some units with all of theirs."""
     import numpy as np
     import polars as pl
 
-    frame = rows.frame.with_columns(_unit(rows, unit)).with_row_index(ROW)
+    frame = rows.frame.with_columns(unit_of(rows, unit)).with_row_index(ROW)
     share = max(1, rows_of(rows) // MOST_ROWS)
     if share > 1:
         key = pl.coalesce(pl.col(UNIT).hash(seed=0), pl.col(ROW).hash(seed=0))
@@ -231,7 +212,7 @@ def _singletons(made: Categories, rows: Rows, column: Column, unit: str) -> Cate
     import numpy as np
     import polars as pl
 
-    names = rows.frame.select(column.text.alias("name"), _unit(rows, unit)).drop_nulls("name")
+    names = rows.frame.select(column.text.alias("name"), unit_of(rows, unit)).drop_nulls("name")
     found = collect(
         names.group_by("name").agg(pl.len().alias("rows"), pl.col(UNIT).n_unique().alias("units"))
     )

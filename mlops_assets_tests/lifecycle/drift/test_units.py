@@ -10,11 +10,11 @@ from mlops_assets.lifecycle import reference
 from mlops_assets.lifecycle.drift.judge import judge
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.scan import scan
+from mlops_assets.lifecycle.drift.unit_counts import KEPT, UnitCounts
 from mlops_assets.lifecycle.drift.units import (
     likeness_of,
     likeness_of_bins,
     live_units,
-    rows_a_unit,
 )
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.spec import DriftPolicy, ModelSpec
@@ -61,16 +61,47 @@ def test_rows_a_unit_are_those_of_a_rows_unit():
     rng = np.random.default_rng(0)
     who = rng.zipf(1.6, 400_000) % 30_000
     sizes = pd.Series(who).value_counts()
-    assert rows_a_unit(pd.DataFrame({"who": who[:9_000]}), "who") == pytest.approx(
+    assert UnitCounts.of(pd.DataFrame({"who": who[:9_000]}), "who").rows_a_unit == pytest.approx(
         (pd.Series(who[:9_000]).value_counts() ** 2).sum() / 9_000
     )
     even = pd.DataFrame({"who": np.arange(1_000_000) // 7})
-    assert rows_a_unit(even, "who") == pytest.approx(7)
+    assert UnitCounts.of(even, "who").rows_a_unit == pytest.approx(7)
     assert sizes.max() > 1
-    assert rows_a_unit(pd.DataFrame({"who": ["a", "a", None, None]}), "who") == 1.5
-    assert rows_a_unit(pd.DataFrame({"who": [None] * 5}), "who") == 1
+    assert UnitCounts.of(pd.DataFrame({"who": ["a", "a", None, None]}), "who").rows_a_unit == 1.5
+    assert UnitCounts.of(pd.DataFrame({"who": [None] * 5}), "who").rows_a_unit == 1
     with pytest.raises(EvidenceError, match="units can't be told by 'nobody'"):
-        rows_a_unit(even, "nobody")
+        UnitCounts.of(even, "nobody")
+
+
+@pytest.mark.parametrize(("units", "error"), [(500, 1e-9), (40_000, 0.05)])
+def test_what_both_sides_share_of_units_does_not_move_them_apart(units, error):
+    rng = np.random.default_rng(0)
+    sides = [rng.integers(first, first + units, 6 * units) for first in (0, units // 2)]
+    p, q = (np.bincount(side, minlength=2 * units) / len(side) for side in sides)
+    expected = ((p - q) ** 2).sum() / (2 / len(sides[0]))
+    before, now = (UnitCounts.of(pd.DataFrame({"who": side}), "who") for side in sides)
+    assert before.apart(now) == pytest.approx(expected)
+    stored = UnitCounts.read(before.kept())
+    assert len(stored.hashes) <= KEPT
+    assert stored.apart(now) == pytest.approx(expected, rel=error)
+    assert before.apart(before) == 0
+
+
+def shelf(seed, shift=0.0, products=40, each=6):
+    """Prices of the same products each week: each has its own, and moves about it a little."""
+    level = np.random.default_rng(1).normal(0, 1, products).repeat(each)
+    rng = np.random.default_rng([2, seed])
+    moved = {name: level + shift + rng.normal(0, 0.3, level.size) for name in ("price", "cost")}
+    return pd.DataFrame(moved).assign(who=np.arange(products).repeat(each))
+
+
+def test_the_same_units_each_window_hide_no_shift_and_make_no_alarm():
+    windows = {f"w{n}": shelf(n) for n in range(4)}
+    made = Profile.of(pd.concat(windows.values()), windows=windows, unit="who", pooled=4)
+    assert made["price"].likeness > 0.9
+    calm = [compared(made, shelf(seed), str(seed), unit="who").verdict for seed in range(10, 30)]
+    assert calm == ["stable"] * 20
+    assert compared(made, shelf(9, shift=0.3), unit="who").verdict == "drifted"
 
 
 def false_alarms(windows, unit, **world):
@@ -128,10 +159,10 @@ def test_rows_that_come_without_their_units_have_as_many_as_the_reference():
     before, now = (of_customers(rng) for _ in range(2))
     made = Profile.of(before, unit="who")
     live = scan(now, made)
-    told = live_units(live, now, "who")
+    told = live_units(live, made, now, "who")
     policy = DriftPolicy()
     assert judge(policy, made, live) == judge(policy, made, told)
-    single = live_units(live, now.assign(who=np.arange(len(now)).astype(str)), "who")
+    single = live_units(live, made, now.assign(who=np.arange(len(now)).astype(str)), "who")
     limits = [judge(policy, made, each)[0].threshold for each in (told, single)]
     assert limits[1] < 0.9 * limits[0]
     again = Profile.read(made.written())
