@@ -41,6 +41,6 @@ def _metadata(found: Advice) -> dict[str, Any]:
         "action": found.action,
         "needs a person": found.needs_person,
         "reasons": display.bullets(found.reasons),
-        "columns": ", ".join(found.columns) or "none",
+        "columns to fix": ", ".join(found.columns) or "none",
         "version": found.version,
     }

@@ -127,7 +127,9 @@ def _metadata(
             maturity_figure(report.maturity, delay), "label maturity"
         )
     if report.estimated is not None:
-        metadata[f"estimated {report.metric}"] = display.number(report.estimated.estimate.value)
+        # Dagster draws a number over time and leaves out what stands beside it.
+        if report.estimated.trusted:
+            metadata[f"estimated {report.metric}"] = display.number(report.estimated.estimate.value)
         metadata["estimated without labels"] = _estimate_table(report)
     if report.realised is not None or report.estimated is not None:
         own = [r for r in earlier if r.metric == report.metric]
