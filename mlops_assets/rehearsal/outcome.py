@@ -95,12 +95,13 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _retrains(copy: Copy, instance: dg.DagsterInstance, state: State) -> list[Retrain]:
-    runs = instance.get_runs(dg.RunsFilter(job_name=f"{copy.spec.name}_lifecycle"))
+    wanted = dg.RunsFilter(job_name=f"{copy.spec.name}_lifecycle")
+    runs = instance.get_runs(wanted, ascending=True)
     asked = [run for run in runs if TRIGGER_TAG in run.tags]
     judged = _metadata_by_run(copy, instance, EVALUATION_REPORT)
     trained = _metadata_by_run(copy, instance, TRAINED_MODEL)
     promoted = {(s.since, s.version) for s in state.served}
-    seen: set[int | None] = {state.served[0].version}
+    seen = {state.served[0].version}
     found = []
     for run in sorted(asked, key=lambda run: run.tags[AS_OF_TAG]):
         at = datetime.fromisoformat(run.tags[AS_OF_TAG])
@@ -113,7 +114,8 @@ def _retrains(copy: Copy, instance: dg.DagsterInstance, state: State) -> list[Re
             came_to = "nothing_new"
         elif verdict and not verdict["accepted"]:
             came_to = "refused"
-        seen.add(version)
+        if version is not None:
+            seen.add(version)
         found.append(
             Retrain(
                 at=at,

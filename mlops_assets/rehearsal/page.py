@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.lifecycle.digits import THIN, digits
 from mlops_assets.lifecycle.report_html.page import picture, render
 from mlops_assets.rehearsal.policies import ALWAYS, DECLARED, NEVER
 from mlops_assets.rehearsal.report import BacktestReport, PolicyOutcome
@@ -97,4 +98,4 @@ def _draw_deeds(axes: Any, outcome: PolicyOutcome, number: int) -> None:
 
 
 def _signed(value: float | None) -> str:
-    return "none" if value is None else f"{value:+.4g}"
+    return "none" if value is None else digits(value, signed=True, separator=THIN)
