@@ -9,6 +9,7 @@ from mlops_assets.assets import display
 from mlops_assets.assets.keys import DRIFT_REPORT, key, stored_as
 from mlops_assets.lifecycle.drift.html import drawable, drift_html
 from mlops_assets.lifecycle.drift.judge import drift
+from mlops_assets.lifecycle.live import complete_labels
 from mlops_assets.lifecycle.recording import read_profile, read_reference
 from mlops_assets.lifecycle.registry import Version
 from mlops_assets.lifecycle.reports import DriftReport
@@ -32,7 +33,7 @@ def drift_report(
     mlflow: MlflowResource,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """The report, and the check on it."""
-    answered = live[live["version"] == version.number]
+    answered = complete_labels(live[live["version"] == version.number], spec, platform.now())
     profile = read_profile(platform.registry, version)
     samples = None
     if spec.monitoring.drift.multivariate:

@@ -85,7 +85,7 @@ def _words(policy: str, copy: Copy) -> str:
     declared = copy.spec.retrain
     on = ", ".join(declared.on) or "nothing"
     return (
-        f"as declared: schedule {declared.schedule or 'none'}, on {on}, cooldown "
+        f"schedule {declared.schedule or 'none'}, on {on}, cooldown "
         f"{format_duration(declared.cooldown)}, max_per_week {declared.max_per_week}"
     )
 
