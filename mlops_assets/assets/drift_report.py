@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WITHIN_LIMITS = "within_limits"
+DRIFTED_NAMES = "names of drifted columns"
 
 
 def drift_report(
@@ -72,9 +73,11 @@ def _drift_words(report: DriftReport) -> str:
 
 def _drift_metadata(report: DriftReport) -> dict[str, Any]:
     calm = all(c.verdict not in ("drifted", "broken") for c in report.columns)
+    drifted = [c.column for c in report.columns if c.verdict == "drifted"]
     return {
         "verdict": report.verdict,
-        "drifted columns": sum(c.verdict == "drifted" for c in report.columns),
+        "drifted columns": len(drifted),
+        DRIFTED_NAMES: dg.MetadataValue.json(drifted),
         "share of columns": display.number(report.share),
         "rows": report.rows,
         "version": report.version,

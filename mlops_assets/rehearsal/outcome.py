@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.assets.drift_report import DRIFTED_NAMES
 from mlops_assets.assets.keys import (
     ADVICE,
     DRIFT_REPORT,
@@ -182,7 +183,8 @@ def _alarms(copy: Copy, instance: dg.DagsterInstance) -> list[Alarm]:
                     at=datetime.fromisoformat(runs[record.run_id].tags[AS_OF_TAG]),
                     version=version,
                     reference=registry.version(copy.spec.name, version).tags["window"],
-                    columns=_drifted(copy, window) if kind == "drift" else [],
+                    # Of this report: one made since may have labels, too.
+                    columns=event.metadata[DRIFTED_NAMES].value if kind == "drift" else [],
                 ),
             )
     return sorted(found.values(), key=lambda alarm: (alarm.at, alarm.kind))
