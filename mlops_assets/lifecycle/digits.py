@@ -17,7 +17,7 @@ def digits(
     value : float
     significant : int
     signed : bool
-        Write a plus, too.
+        Write a plus, too; not before 0.
     separator : str
         Between thousands.
 
@@ -26,7 +26,7 @@ def digits(
     >>> digits(0.123456), digits(9999.4), digits(9999.6), digits(-1234567.8), digits(2e20)
     ('0.1235', '9999', '10,000', '-1,234,568', '2e+20')
     """
-    plus = "+" if signed else ""
+    plus = "+" if signed and value else ""
     text = f"{value:{plus}.{significant}g}"
     if "e+" in text and abs(value) < MOST:
         text = f"{value:{plus},.0f}".replace(",", separator)

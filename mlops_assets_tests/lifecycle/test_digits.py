@@ -28,6 +28,7 @@ def test_money_is_written_in_full_and_small_numbers_with_four_digits(value, writ
 def test_signs_significance_and_separator():
     assert digits(12_345.678, signed=True) == "+12,346"
     assert digits(-0.5, signed=True) == "-0.5"
+    assert digits(0.0, signed=True) == "0"
     assert digits(1234.5, 3) == "1,234"
     assert digits(12.345, 3) == "12.3"
     assert digits(1e6, separator=THIN) == "1\u202f000\u202f000"
