@@ -98,13 +98,16 @@ class Scorer:
         asked = self._take()
         if self.light(_rows(asked)):
             self._settle(asked, self._timed(asked))
-            self._again()
         else:
             self._flushing = asyncio.get_running_loop().create_task(self._in_thread(asked))
 
     async def _in_thread(self, asked: list[_Asked]) -> None:
-        self._settle(asked, await asyncio.to_thread(self._timed, asked))
-        self._again()
+        try:
+            outcomes = await asyncio.to_thread(self._timed, asked)
+        except RuntimeError as error:
+            # The system has no further thread to give: who asked must hear of it.
+            outcomes = [error for _ in asked]
+        self._settle(asked, outcomes)
 
     def _again(self) -> None:
         self._scheduled = bool(self._waiting)
@@ -117,15 +120,18 @@ class Scorer:
         most = MAX_ROWS
         if self.light(rows):
             # Together they should be light, too.
-            most = min(most, int(LIGHT_SECONDS / self._pace.row))
+            most = min(most, self._pace.within(LIGHT_SECONDS))
         while self._waiting and rows + self._waiting[0].rows.count <= most:
             taken.append(self._waiting.popleft())
             rows += taken[-1].rows.count
         return taken
 
     def _settle(self, asked: list[_Asked], outcomes: list[Outcome]) -> None:
-        for request, outcome in zip(asked, outcomes, strict=True):
-            request.done(outcome)
+        try:
+            for request, outcome in zip(asked, outcomes, strict=True):
+                request.done(outcome)
+        finally:
+            self._again()
 
     def _timed(self, asked: list[_Asked]) -> list[Outcome]:
         started = self._clock()
@@ -229,8 +235,9 @@ class Pace:
     Quick to trust and slow to doubt: a busy machine makes any model look slow at times.
     """
 
-    few = 32  # for which a call costs about the same as for one
+    few = 8  # for which a call costs about the same as for one
     memory = 0.8
+    tick = 1e-6  # no call takes less
 
     def __init__(self) -> None:
         self._call = self._row = math.inf
@@ -244,12 +251,20 @@ class Pace:
         """Seconds for so many rows at once."""
         return self._call if rows <= self.few else rows * self.row
 
+    def within(self, seconds: float) -> int:
+        """How many rows take no longer."""
+        return int(seconds / self.row)
+
     def saw(self, rows: int, seconds: float) -> None:
         """Learn how long a call took."""
+        # On a virtual machine a thread's clock may stand still for a while.
+        seconds = max(seconds, self.tick)
         if rows <= self.few:
             self._call = self._blend(self._call, seconds)
         else:
             self._row = self._blend(self._row, seconds / rows)
+            # Fewer would have taken no longer.
+            self._call = min(self._call, seconds)
 
     def _blend(self, known: float, seen: float) -> float:
         return min(seen, self.memory * min(known, 1.0) + (1 - self.memory) * seen)
