@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.lifecycle.digits import digits
 from mlops_assets.lifecycle.markdown import escaped
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def metric_table(groups: Mapping[str, Sequence["MetricEstimate"]]) -> dg.Markdow
     rows: dict[str, list[str]] = {}
     for estimates in groups.values():
         for e in estimates:
-            rows.setdefault(e.metric, []).append(f"{e.value:.4g} [{e.low:.4g}, {e.high:.4g}]")
+            value, low, high = map(digits, (e.value, e.low, e.high))
+            rows.setdefault(e.metric, []).append(f"{value} [{low}, {high}]")
     return table(["metric", *groups], [[metric, *cells] for metric, cells in rows.items()])
 
 
@@ -217,7 +219,7 @@ def _cell(value: Any) -> str:
         case None:
             text = "none"
         case float():
-            text = f"{value:.4g}"
+            text = digits(value)
         case datetime() if value == value:  # unlike NaT
             text = f"{value:%Y-%m-%d %H:%M:%S}".translate(UNBROKEN)
         case _:

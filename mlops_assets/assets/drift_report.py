@@ -9,6 +9,7 @@ from mlops_assets.assets import display
 from mlops_assets.assets.keys import DRIFT_REPORT, key, stored_as
 from mlops_assets.lifecycle.drift.html import drawable, drift_html
 from mlops_assets.lifecycle.drift.judge import drift
+from mlops_assets.lifecycle.live import complete_labels
 from mlops_assets.lifecycle.recording import read_profile, read_reference
 from mlops_assets.lifecycle.registry import Version
 from mlops_assets.lifecycle.reports import DriftReport
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WITHIN_LIMITS = "within_limits"
+DRIFTED_NAMES = "names of drifted columns"
 
 
 def drift_report(
@@ -32,7 +34,7 @@ def drift_report(
     mlflow: MlflowResource,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """The report, and the check on it."""
-    answered = live[live["version"] == version.number]
+    answered = complete_labels(live[live["version"] == version.number], spec, platform.now())
     profile = read_profile(platform.registry, version)
     samples = None
     if spec.monitoring.drift.multivariate:
@@ -77,9 +79,11 @@ def _drift_words(report: DriftReport) -> str:
 
 def _drift_metadata(report: DriftReport) -> dict[str, Any]:
     calm = all(c.verdict not in ("drifted", "broken") for c in report.columns)
+    drifted = [c.column for c in report.columns if c.verdict == "drifted"]
     return {
         "verdict": report.verdict,
-        "drifted columns": sum(c.verdict == "drifted" for c in report.columns),
+        "drifted columns": len(drifted),
+        DRIFTED_NAMES: dg.MetadataValue.json(drifted),
         "share of columns": display.number(report.share),
         "rows": report.rows,
         "version": report.version,

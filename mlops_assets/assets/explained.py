@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.assets import display
+from mlops_assets.lifecycle.digits import digits
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -126,7 +127,10 @@ def changes_table(changes: "Changes") -> "dg.MarkdownMetadataValue":
 
 
 def _interval(spread: "Spread | None") -> str:
-    return "" if spread is None else f"{spread.value:.4g} [{spread.low:.4g}, {spread.high:.4g}]"
+    if spread is None:
+        return ""
+    value, low, high = map(digits, (spread.value, spread.low, spread.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _plain(text: str) -> str:

@@ -28,6 +28,12 @@ def schedules(spec: ModelSpec, jobs: dict[str, Any]) -> list[dg.ScheduleDefiniti
     return made
 
 
+def watch_cron(spec: ModelSpec) -> str:
+    """When ``<model>_watch`` ticks (UTC): half an hour after midnight as a window closes."""
+    weekday = (spec.start.weekday() + 1) % 7 if spec.start else 1
+    return MONITORING_CRON[spec.cadence].format(weekday=weekday)
+
+
 def _retrain(spec: ModelSpec, cron: str, job: Any) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{spec.name}_retrain",
@@ -52,12 +58,10 @@ def _retrain(spec: ModelSpec, cron: str, job: Any) -> dg.ScheduleDefinition:
 
 
 def _watch(spec: ModelSpec, job) -> dg.ScheduleDefinition:
-    weekday = (spec.start.weekday() + 1) % 7 if spec.start else 1
-
     @dg.schedule(
         name=f"{spec.name}_watch",
         job=job,
-        cron_schedule=MONITORING_CRON[spec.cadence].format(weekday=weekday),
+        cron_schedule=watch_cron(spec),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Report on the window that closed, and on the one whose labels matured.",

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.commands.declared import declared
+from mlops_assets.lifecycle.digits import digits
 from mlops_assets.lifecycle.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.rehearsal.report import BacktestReport
+    from mlops_assets.rehearsal.report import BacktestReport, Difference
 
 STOPPED = 130
 
@@ -87,29 +88,37 @@ def _print(report: "BacktestReport") -> None:
     console = Console()
     title = f"{report.model}, {report.first} to {report.last}"
     table = Table(title=title, show_lines=True)
-    names = ("policy", f"mean {report.metric}", "trained", "promoted", "refused", "alarms")
-    for column in (*names, "false", "changes found"):
+    kpis = list(dict.fromkeys(name for p in report.policies for name in p.mean_kpis))
+    counts = ("trained", "promoted", "refused", "alarms", "false", "changes found")
+    for column in ("policy", *(f"mean {name}" for name in (report.metric, *kpis)), *counts):
         table.add_column(column, overflow="fold")
     for p in report.policies:
         found = sum(d.window is not None for d in p.detections)
         table.add_row(
             p.policy,
             _number(p.mean_metric),
+            *(_number(p.mean_kpis.get(name)) for name in kpis),
             *map(str, (p.trained, p.promoted, p.refused, len(p.alarms))),
             "unknown" if p.false_alarms is None else f"{p.false_alarms} of {p.quiet_windows}",
             f"{found} of {len(report.changes)}",
         )
     console.print(table)
     for d in report.differences:
-        interval = "" if d.low is None else f" [{d.low:+.4g}, {d.high:+.4g}] by the chance of rows"
-        console.print(
-            f"{d.figure}: {d.ours} less {d.theirs} {_number(d.mean)}{interval}; windows higher, "
-            f"same, lower: {d.better}, {d.same}, {d.worse}",
-            highlight=False,
-        )
+        console.print(_difference(d, d.figure == report.metric), highlight=False)
     console.print(f"changes: {', '.join(report.changes) or 'none'} ({report.changes_words})")
     console.print(f"page: {report.html}", soft_wrap=True)
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
+def _difference(d: "Difference", metric: bool) -> str:
+    """Of the metric positive is better, whichever way it points; a KPI is as it is."""
+    between = f"{d.ours} over {d.theirs}" if metric else f"{d.ours} less {d.theirs}"
+    words = ("better", "worse") if metric else ("higher", "lower")
+    told = f"{'gain in ' if metric else ''}{d.figure}, {between}: {_number(d.mean, signed=True)}"
+    if d.low is not None:
+        ends = f"{_number(d.low, signed=True)}, {_number(d.high, signed=True)}"
+        told += f" [{ends}] by the chance of rows"
+    return f"{told}; windows {words[0]}, same, {words[1]}: {d.better}, {d.same}, {d.worse}"
+
+
+def _number(value: float | None, *, signed: bool = False) -> str:
+    return "none" if value is None else digits(value, signed=signed)

@@ -1,6 +1,7 @@
 """What was asked and answered, row by row, beside what turned out to be true."""
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops_assets.lifecycle.errors import DeclarationError
@@ -67,6 +68,25 @@ def live_predictions(
             "rename the feature, unit or target"
         )
     return frame
+
+
+def complete_labels(live: "pd.DataFrame", spec: "ModelSpec", now: datetime) -> "pd.DataFrame":
+    """Live predictions without labels that are younger than ``columns.label_delay``.
+
+    A source may tell a label from the first day on, and it is not yet what it will be: none of the
+    claims of a policy that began yesterday are known.
+
+    Parameters
+    ----------
+    live : DataFrame
+        Of :func:`live_predictions`.
+    now : datetime
+        Aware.
+    """
+    complete = live["at"] + spec.columns.label_delay <= now
+    if complete.all():
+        return live
+    return live.assign(**{spec.label_column: live[spec.label_column].where(complete, None)})
 
 
 def _features(records, truth, spec: "ModelSpec") -> "pd.DataFrame":

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.contract import describe
+from mlops_assets.lifecycle.digits import digits
 from mlops_assets.lifecycle.markdown import escaped
 from mlops_assets.lifecycle.reports import EvaluationReport, MetricEstimate, TrainedModel
 from mlops_assets.lifecycle.rollout.journal import Entry
@@ -212,8 +213,8 @@ def _part(part: Any) -> str:
     if part.observed is None:
         return NONE
     if part.low is None or part.high is None:
-        return f"{part.observed:.4g}"
-    return f"{part.observed:.4g} ({part.low:.4g} to {part.high:.4g})"
+        return digits(part.observed)
+    return f"{digits(part.observed)} ({digits(part.low)} to {digits(part.high)})"
 
 
 def _data(spec: "ModelSpec", trained: TrainedModel) -> Section:
@@ -291,7 +292,7 @@ def _named(estimates: list[MetricEstimate], metric: str) -> MetricEstimate | Non
 def _estimate(found: "MetricEstimate | Spread | None") -> str:
     if found is None:
         return NONE
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+    return f"{digits(found.value)} ({digits(found.low)} to {digits(found.high)})"
 
 
 def _moment(value: datetime | None) -> str:

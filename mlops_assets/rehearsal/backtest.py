@@ -184,7 +184,7 @@ def _report(
     changes, source, words = changes_seen(outcomes[NEVER], hold_out, drop)
     if request.truth:
         changes, source = declared_changes(request.truth, span.played), "declared"
-        words = "windows from which the world changed, as was said"
+        words = "as whoever asked for the backtest said"
     if source != "unknown":
         outcomes = {p: judged(found, changes, span.played) for p, found in outcomes.items()}
     differences = []

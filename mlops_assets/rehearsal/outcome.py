@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.assets.drift_report import DRIFTED_NAMES
 from mlops_assets.assets.keys import (
     ADVICE,
     DRIFT_REPORT,
@@ -85,7 +86,7 @@ def _words(policy: str, copy: Copy) -> str:
     declared = copy.spec.retrain
     on = ", ".join(declared.on) or "nothing"
     return (
-        f"as declared: schedule {declared.schedule or 'none'}, on {on}, cooldown "
+        f"schedule {declared.schedule or 'none'}, on {on}, cooldown "
         f"{format_duration(declared.cooldown)}, max_per_week {declared.max_per_week}"
     )
 
@@ -95,12 +96,13 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _retrains(copy: Copy, instance: dg.DagsterInstance, state: State) -> list[Retrain]:
-    runs = instance.get_runs(dg.RunsFilter(job_name=f"{copy.spec.name}_lifecycle"))
+    wanted = dg.RunsFilter(job_name=f"{copy.spec.name}_lifecycle")
+    runs = instance.get_runs(wanted, ascending=True)
     asked = [run for run in runs if TRIGGER_TAG in run.tags]
     judged = _metadata_by_run(copy, instance, EVALUATION_REPORT)
     trained = _metadata_by_run(copy, instance, TRAINED_MODEL)
     promoted = {(s.since, s.version) for s in state.served}
-    seen: set[int | None] = {state.served[0].version}
+    seen = {state.served[0].version}
     found = []
     for run in sorted(asked, key=lambda run: run.tags[AS_OF_TAG]):
         at = datetime.fromisoformat(run.tags[AS_OF_TAG])
@@ -113,7 +115,8 @@ def _retrains(copy: Copy, instance: dg.DagsterInstance, state: State) -> list[Re
             came_to = "nothing_new"
         elif verdict and not verdict["accepted"]:
             came_to = "refused"
-        seen.add(version)
+        if version is not None:
+            seen.add(version)
         found.append(
             Retrain(
                 at=at,
@@ -180,7 +183,8 @@ def _alarms(copy: Copy, instance: dg.DagsterInstance) -> list[Alarm]:
                     at=datetime.fromisoformat(runs[record.run_id].tags[AS_OF_TAG]),
                     version=version,
                     reference=registry.version(copy.spec.name, version).tags["window"],
-                    columns=_drifted(copy, window) if kind == "drift" else [],
+                    # Of this report: one made since may have labels, too.
+                    columns=event.metadata[DRIFTED_NAMES].value if kind == "drift" else [],
                 ),
             )
     return sorted(found.values(), key=lambda alarm: (alarm.at, alarm.kind))

@@ -1,7 +1,9 @@
 """The backtest as one page, and its plot."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.lifecycle.digits import THIN, digits
 from mlops_assets.lifecycle.report_html.page import picture, render
 from mlops_assets.rehearsal.policies import ALWAYS, DECLARED, NEVER
 from mlops_assets.rehearsal.report import BacktestReport, PolicyOutcome
@@ -15,11 +17,15 @@ LOOKS = {
     ALWAYS: {"color": "#7a8393", "marker": "^"},
 }
 MOST_LABELS = 16
+DAY = 86_400.0
 
 
 def page(report: BacktestReport, figure: "Figure") -> str:
     """The report as HTML that needs nothing else."""
-    return render("backtest.html", report=report, plot=picture(figure), sign=_signed)
+    kpis = dict.fromkeys(name for p in report.policies for name in p.mean_kpis)
+    return render(
+        "backtest.html", report=report, kpis=list(kpis), plot=picture(figure), sign=_signed
+    )
 
 
 def plot(report: BacktestReport) -> "Figure":
@@ -38,6 +44,9 @@ def plot(report: BacktestReport) -> "Figure":
         _draw_metric(above, outcome, number)
         _draw_deeds(below, outcome, number)
     above.axhline(report.hold_out.value, color="#5c6675", linewidth=1, linestyle=":")
+    # A line across is no data of its own, and would lie on the frame.
+    above.update_datalim([(0, report.hold_out.value)])
+    above.autoscale_view()
     above.set_ylabel(report.metric.replace("_", " "))
     above.set_title(f"{report.model}: realised {report.metric.replace('_', ' ')} by policy")
     for axes in (above, below):
@@ -82,13 +91,14 @@ def _draw_metric(axes: Any, outcome: PolicyOutcome, number: int) -> None:
 
 def _draw_deeds(axes: Any, outcome: PolicyOutcome, number: int) -> None:
     colour = LOOKS[outcome.policy]["color"]
+    edges = _edges([window.window for window in outcome.windows])
     for place, window in enumerate(outcome.windows):
         for retrain in window.retrains:
             marker = "|" if retrain.came_to == "nothing_new" else "o"
             filled = colour if retrain.came_to == "promoted" else "none"
             axes.plot(
-                place + 0.5, number, marker, markerfacecolor=filled, markeredgecolor=colour,
-                markersize=7,
+                _place(retrain.at, edges), number, marker, markerfacecolor=filled,
+                markeredgecolor=colour, markersize=7,
             )  # fmt: skip
         if any(alarm.window == window.window for alarm in outcome.alarms):
             axes.annotate(
@@ -96,5 +106,19 @@ def _draw_deeds(axes: Any, outcome: PolicyOutcome, number: int) -> None:
             )
 
 
+def _edges(windows: list[str]) -> list[float]:
+    """Where windows begin, and where the last one ends if it is as long as the one before."""
+    starts = [datetime.fromisoformat(w).replace(tzinfo=UTC).timestamp() for w in windows]
+    length = starts[-1] - starts[-2] if len(starts) > 1 else DAY
+    return [*starts, starts[-1] + length]
+
+
+def _place(at: datetime, edges: list[float]) -> float:
+    """A moment on the axis of windows, each of which reaches half a step to both sides."""
+    import numpy as np
+
+    return float(np.interp(at.timestamp(), edges, np.arange(len(edges)) - 0.5))
+
+
 def _signed(value: float | None) -> str:
-    return "none" if value is None else f"{value:+.4g}"
+    return "none" if value is None else digits(value, signed=True, separator=THIN)

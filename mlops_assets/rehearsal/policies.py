@@ -1,6 +1,6 @@
 """The policies that are held against each other, and the declaration as it is played."""
 
-from mlops_assets.automation.schedules import MONITORING_CRON
+from mlops_assets.automation.schedules import watch_cron
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.spec import ModelSpec, RetrainPolicy, ServingPolicy
 
@@ -40,6 +40,5 @@ def under(policy: str, spec: ModelSpec) -> ModelSpec:
         return spec
     cron = None
     if policy == ALWAYS:
-        weekday = (spec.start.weekday() + 1) % 7 if spec.start else 1
-        cron = MONITORING_CRON[spec.cadence].format(weekday=weekday).replace("30 0", "0 1", 1)
+        cron = watch_cron(spec).replace("30 0", "0 1", 1)
     return spec.model_copy(update={"retrain": RetrainPolicy(schedule=cron, on=())})

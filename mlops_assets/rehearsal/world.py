@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -12,15 +12,18 @@ from mlops_assets.assets.keys import (
     VALIDATED_FEATURES,
     key,
 )
+from mlops_assets.automation.schedules import watch_cron
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.registry import CHAMPION
 from mlops_assets.lifecycle.reports import EvaluationReport
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.lifecycle.window import Window
 from mlops_assets.rehearsal.copy import Copy
-from mlops_assets.rehearsal.replay import TRAINING
+from mlops_assets.rehearsal.replay import TRAINING, cron_times
 from mlops_assets.rehearsal.runs import forget_cut_off, run_job
 from mlops_assets.resources import FrameIOManager
+
+LONGEST = timedelta(days=32)  # between two ticks of a watch
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Span:
     features, raw : list of Window
         What has to be there, oldest first.
     end : datetime
-        When the last labels are complete, or now (aware).
+        When the watch reports on the last labels, which are complete then, or now (aware).
     """
 
     played: list[Window]
@@ -82,10 +85,13 @@ def span_of(spec: ModelSpec, first: str, last: str, now: datetime) -> Span:
     features = [w for w in spec.grid.complete(now) if before[0].key <= w.key <= until.key]
     history = spec.feature_step.history if spec.feature_step else 0
     raw = spec.grid.back_from(last, len(features) + history)
-    length = played[0].bounds[1] - played[0].bounds[0]
-    # The schedule that reports on what matured ticks on the day a window closes.
-    end = min(now, until.bounds[1] + delay + length)
-    return Span(played, trained, features, raw, end)
+    return Span(played, trained, features, raw, min(now, _reported(spec, until)))
+
+
+def _reported(spec: ModelSpec, last: Window) -> datetime:
+    """When the watch reports on the complete labels of a window."""
+    mature = last.bounds[1] + spec.columns.label_delay
+    return cron_times(watch_cron(spec), "UTC", mature, mature + LONGEST)[0]
 
 
 def _window(spec: ModelSpec, window: str, option: str) -> Window:

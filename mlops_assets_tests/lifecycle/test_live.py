@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.label_join import join_labels
-from mlops_assets.lifecycle.live import live_predictions
+from mlops_assets.lifecycle.live import complete_labels, live_predictions
 from mlops_assets.lifecycle.prediction_log import PredictionLog, Record, new_prediction_id
 from mlops_assets.lifecycle.spec import ModelSpec
 
@@ -212,3 +212,19 @@ def test_ranking_without_truth_is_not_known():
     assert list(live_frame([], None, ranking())) == [
         *OWN, "first_item", "first_score", "product"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("hours", [0, 23, 24, 49])
+def test_labels_younger_than_their_delay_are_not_complete(hours):
+    delayed = spec(label_delay="1d")
+    records = [record(number, at=NOON + number * HOUR) for number in range(26)]
+    truth = pd.DataFrame({"id": range(26), "is_fraud": [0, 1] * 13})
+    live = live_frame(records, truth, delayed)
+    found = complete_labels(live, delayed, NOON + hours * HOUR)
+    known = max(0, min(26, hours - 24 + 1))
+    assert found["is_fraud"].tolist()[:known] == ([0, 1] * 13)[:known]
+    assert found["is_fraud"][known:].isna().all()
+    assert live["is_fraud"].notna().all(), "what is known is kept"
+    pd.testing.assert_frame_equal(
+        found.drop(columns="is_fraud"), live.drop(columns="is_fraud"), check_exact=True
+    )

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from mlops_assets.lifecycle.digits import digits
 from mlops_assets.lifecycle.gate.base import Interval
 from mlops_assets.lifecycle.reports import Status
 
@@ -41,11 +42,6 @@ class Band:
             return "passed"
         outside = found.high < self.low or found.low > self.high
         return "failed" if outside else "not_enough_evidence"
-
-
-def digits(value: float) -> str:
-    """A number as the gate writes it."""
-    return f"{value:.4g}"
 
 
 def bounds(found: Interval) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlops_assets.lifecycle.digits import THIN, digits
 from mlops_assets.lifecycle.explaining.results import Dependence
 
 WIDTH = 640
@@ -15,6 +16,7 @@ SMALL = (340, 190)
 MARGIN = (46, 12, 12, 34)  # left, right, top, bottom
 BAR_LABEL = 14
 LINES = 4
+WIDEST = 1e6  # beside an axis is no room for more digits
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def intervals(
     whiskers = [
         Whisker(
             label=label,
-            number=f"{value:.3g}",
+            number=digits(value, 3, separator=THIN),
             kind=kind,
             y=ROW * (place + 0.5),
             x=axis.place(value),
@@ -177,7 +179,7 @@ class Axis:
         low, high = low - pad, high + pad
         bare = cls(low, high, start, end, [])
         marks = [float(t) for t in MaxNLocator(most).tick_values(low, high) if low <= t <= high]
-        return cls(low, high, start, end, [Tick(bare.place(m), f"{m:.4g}") for m in marks])
+        return cls(low, high, start, end, [Tick(bare.place(m), _mark(m)) for m in marks])
 
     def place(self, value: float) -> float:
         """Where a value lies; what lies beyond the axis is at its end."""
@@ -186,3 +188,7 @@ class Axis:
         within = min(max(value, self.low), self.high)
         share = (within - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
+
+
+def _mark(value: float) -> str:
+    return f"{value:.4g}" if abs(value) >= WIDEST else digits(value, separator=THIN)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import math
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from mlops_assets import __version__
+from mlops_assets.lifecycle.digits import THIN, digits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,8 +64,8 @@ def _number(value: Any) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, float):
-        return f"{value:.4g}" if math.isfinite(value) else str(value)
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+        return digits(value, separator=THIN)
+    return f"{value:,}".replace(",", THIN) if isinstance(value, int) else str(value)
 
 
 def _moment(value: datetime | None) -> str:
