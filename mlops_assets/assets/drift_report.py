@@ -38,7 +38,13 @@ def drift_report(
     if spec.monitoring.drift.multivariate:
         samples = read_reference(platform.registry, version), answered
     report = drift(
-        spec, profile, answered, window=window.key, version=version.number, samples=samples
+        spec,
+        profile,
+        answered,
+        window=window.key,
+        version=version.number,
+        samples=samples,
+        unit="unit",
     )
     asset = key(spec, DRIFT_REPORT)
     metadata = _drift_metadata(report)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.profiling import windows_counted
+from mlops_assets.lifecycle.drift.units import with_windows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,18 +45,38 @@ def profile(
     drawn : DataFrame
         What `sample` gave.
     """
-    known = _known(spec, data.unseen)
-    made = Profile.of(known)
-    answered = Profile.of(drawn.drop(columns=list(known.columns)))
+    unit = spec.columns.unit if spec.task_type.tabular else None
+    made = Profile.of(_with_unit(_known(spec, data.unseen), data.unseen, unit), unit=unit)
+    asked = _asked(spec, data.unseen, SAMPLE_ROWS)
+    drawn = drawn.drop(columns=[c for c in made.names if c in drawn])
+    answered = Profile.of(_with_unit(drawn, asked, unit), unit=unit)
     columns = [*made.columns, *answered.columns]
     rows = max(made.rows, answered.rows)
-    made = made.model_copy(update={"columns": columns, "rows": rows})
+    held = len(set(data.by_window) - set(data.windows))
+    made = made.model_copy(update={"columns": columns, "rows": rows, "pooled": held or None})
     if not data.by_window:
         return made
-    made = windows_counted(made, {k: _known(spec, rows) for k, rows in data.by_window.items()})
+    known = {k: _with_unit(_known(spec, w), w, unit) for k, w in data.by_window.items()}
+    made = windows_counted(made, known)
     seen = {k: _asked(spec, data.by_window[k], ANSWERED_ROWS) for k in data.windows}
-    answers = {k: _answers(spec, estimator, rows) for k, rows in seen.items()}
-    return windows_counted(made, answers)
+    answers = {k: _with_unit(_answers(spec, estimator, w), w, unit) for k, w in seen.items()}
+    made = windows_counted(made, answers)
+    return made if unit is None else _with_units(made, known, answers, unit)
+
+
+def _with_units(
+    made: Profile, known: "dict[str, pd.DataFrame]", answers: "dict[str, pd.DataFrame]", unit: str
+) -> Profile:
+    """The rows a unit of windows: fewer where answers are of some rows only."""
+    names = {name for frame in answers.values() for name in frame}
+    all_rows, some = (with_windows(made, frames, unit) for frames in (known, answers))
+    columns = [some[c.name] if c.name in names else all_rows[c.name] for c in made.columns]
+    return made.model_copy(update={"columns": columns})
+
+
+def _with_unit(frame: "pd.DataFrame", rows: "pd.DataFrame", unit: str | None) -> "pd.DataFrame":
+    """With the unit of each row, where one is declared."""
+    return frame if unit is None else frame.assign(**{unit: rows[unit].to_numpy()})
 
 
 def _asked(spec: "ModelSpec", rows: "pd.DataFrame", most: int) -> "pd.DataFrame":

@@ -235,7 +235,7 @@ class Pace:
     Quick to trust and slow to doubt: a busy machine makes any model look slow at times.
     """
 
-    few = 32  # for which a call costs about the same as for one
+    few = 8  # for which a call costs about the same as for one
     memory = 0.8
     tick = 1e-6  # no call takes less
 
@@ -263,6 +263,8 @@ class Pace:
             self._call = self._blend(self._call, seconds)
         else:
             self._row = self._blend(self._row, seconds / rows)
+            # Fewer would have taken no longer.
+            self._call = min(self._call, seconds)
 
     def _blend(self, known: float, seen: float) -> float:
         return min(seen, self.memory * min(known, 1.0) + (1 - self.memory) * seen)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from mlops_assets.lifecycle.ground_truth import FeedbackLog
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.options import Options
+from mlops_assets.serving.scoring import Pace
 from mlops_assets.serving.server import serve
 from mlops_assets_tests.serving.conftest import process, running, serves, wait_for
 from mlops_assets_tests.serving.slow import Slow
@@ -332,6 +334,15 @@ def test_a_clock_that_stands_still_stops_no_answer(own_bench, monkeypatch):
         for number in range(9):
             reply = client.post("/predict/still", json={"x": number}, timeout=5)
             assert reply.json()["predictions"][0]["prediction"] == pytest.approx(2.0 * number)
+
+
+def test_few_rows_are_known_to_take_no_longer_than_many():
+    pace = Pace()
+    assert pace.expected(1) == math.inf
+    pace.saw(100, 0.002)
+    assert pace.expected(1) == 0.002
+    assert pace.expected(200) == pytest.approx(0.004)
+    assert pace.within(0.004) == 200
 
 
 def test_client_that_never_sends_its_body_is_told(own_bench):

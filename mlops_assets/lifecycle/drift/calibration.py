@@ -4,16 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_assets.lifecycle.drift.between import widening
+from mlops_assets.lifecycle.drift.pairs import DRAWS
+
 if TYPE_CHECKING:
     import numpy as np
 
     from mlops_assets.lifecycle.drift.methods import DriftMethod
     from mlops_assets.lifecycle.drift.pairs import Pair
-
-DRAWS = 400
-# The spread between fewer windows is mostly chance.
-FEWEST_WINDOWS = 5
-CHANCE_ERRORS = 3
 
 
 @dataclass(frozen=True)
@@ -43,31 +41,10 @@ class Measure:
         """The distance once the pooled rows are dealt out anew, shape (n_draws,)."""
         return self.method.distance(*self.pair.redrawn(DRAWS, rng), self.pair)
 
-    def limit_between_windows(
-        self, noise: "np.ndarray", z: float, rng: "np.random.Generator"
-    ) -> float:
-        """What the distance of a further window from the others exceeds as seldom as ``z`` says.
 
-        ``mean + z * sd``, each the larger of the noise's and of the windows'; and where windows
-        differ by more than chance, at least Student's prediction limit. 0 with few windows.
-        """
-        import numpy as np
-        from scipy.special import ndtr, stdtrit
-
-        count = len(self.pair.windows)
-        if count < FEWEST_WINDOWS:
-            return 0.0
-        found = self.method.distance(*self.pair.left_out(), self.pair)
-        mean, sd = found.mean(), found.std(ddof=1)
-        limit = max(mean, noise.mean()) + z * max(sd, noise.std(ddof=1))
-        chance = self.method.distance(*self.pair.left_out_by_chance(DRAWS, rng), self.pair)
-        if mean > chance.mean() + CHANCE_ERRORS * chance.std() / np.sqrt(count):
-            widest = -stdtrit(count - 1, ndtr(-z)) * np.sqrt(1 + 1 / count)
-            limit = max(limit, mean + widest * sd)
-        return float(limit)
-
-
-def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.ndarray":
+def noise_limits(
+    measures: list[Measure], probability: float, pooled: int, seed: int
+) -> "np.ndarray":
     """What no distance of a report exceeds without drift, but with a probability.
 
     The limit of each is ``mean + z * sd`` of its noise, with one ``z`` for all such that the
@@ -79,10 +56,13 @@ def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.
 
     Noise is the distance after the pooled rows of both sides have been dealt out anew, 400 times:
     without drift what was seen is one of these, whatever the distribution (Fisher's permutation,
-    on the counts of bins). Where there are five reference windows or more, mean and sd are each at
-    least those of one window's distance from all others; and where these differ by more than
-    chance, as seasons do, a limit is at least Student's prediction limit of that distance, which
-    is wide with few windows.
+    on the counts of bins). Where there are two reference windows or more, a limit is widened by
+    what these differ beyond chance, see `between`.
+
+    Parameters
+    ----------
+    pooled : int
+        Of how many windows the reference's rows are.
 
     Returns
     -------
@@ -98,8 +78,7 @@ def noise_limits(measures: list[Measure], probability: float, seed: int) -> "np.
     z = gumbel_quantile(scores.max(axis=0), probability)
     # Where a distance jumps, as when no row of a rare value is drawn, sd says little.
     limits = np.maximum(mean + z * sd, noise.max(axis=1))
-    pairs = zip(measures, noise, strict=True)
-    return np.maximum(limits, [m.limit_between_windows(n, z, rng) for m, n in pairs])
+    return limits * widening(measures, noise, probability, pooled, rng)
 
 
 def gumbel_quantile(maxima: "np.ndarray", probability: float) -> float:

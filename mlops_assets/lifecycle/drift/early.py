@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_assets.lifecycle.drift.between import FEWEST_VALUES
 from mlops_assets.lifecycle.drift.report import ColumnDrift, DriftVerdict, Role
+from mlops_assets.lifecycle.drift.units import worth
 
 if TYPE_CHECKING:
     from mlops_assets.lifecycle.drift.profile import ColumnProfile
 
-FEWEST_VALUES = 30
 MISSING_EFFECT = 0.05
 UNSEEN_EFFECT = 0.05
 # Of fewer labels nobody knows which came first.
@@ -77,7 +78,8 @@ class Sides:
     def _missing(self) -> ColumnDrift | None:
         from scipy.special import ndtri
 
-        sizes = self.reference.rows, self.live.rows
+        counts = worth(self.reference, self.live, self.reference.missing_likeness)
+        sizes = self.reference.rows * counts[0], self.live.rows * counts[1]
         before, now = (side.missing / side.rows for side in (self.reference, self.live))
         both = (before * sizes[0] + now * sizes[1]) / sum(sizes)
         error = math.sqrt(both * (1 - both) * (1 / sizes[0] + 1 / sizes[1]))
@@ -113,7 +115,9 @@ class Sides:
         size, ones, twos = before.hashed, before.singletons, before.doubletons
         expected, share = ones / size, now.unseen / now.asked
         both = (ones + now.unseen) / (size + now.asked)
-        variance = both * (1 - both) * (1 / size + 1 / now.asked) + 2 * twos / size**2
+        counts = worth(self.reference, self.live, self.reference.likeness)
+        sizes = size * counts[0], now.asked * counts[1]
+        variance = both * (1 - both) * (1 / sizes[0] + 1 / sizes[1]) + 2 * twos / (size * sizes[0])
         limit = expected + max(UNSEEN_EFFECT, -ndtri(self.probability) * math.sqrt(variance))
         if share <= limit:
             return None

@@ -1,20 +1,17 @@
 """Drift: live traffic of a window against what the version was judged on, profile by profile."""
 
+import math
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.lifecycle.drift.calibration import (
-    DRAWS,
-    FEWEST_WINDOWS,
-    Measure,
-    noise_limits,
-)
+from mlops_assets.lifecycle.drift.between import FEWEST_WINDOWS
+from mlops_assets.lifecycle.drift.calibration import Measure, noise_limits
 from mlops_assets.lifecycle.drift.early import Sides
 from mlops_assets.lifecycle.drift.methods import METHODS, DriftMethod
 from mlops_assets.lifecycle.drift.methods.domain_classifier import DomainClassifier
-from mlops_assets.lifecycle.drift.pairs import pair_of_categories, pair_of_numbers
+from mlops_assets.lifecycle.drift.pairs import DRAWS, pair_of_categories, pair_of_numbers
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.report import (
     ColumnDrift,
@@ -24,6 +21,7 @@ from mlops_assets.lifecycle.drift.report import (
     Role,
 )
 from mlops_assets.lifecycle.drift.scan import scan
+from mlops_assets.lifecycle.drift.units import live_units, worth
 from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -43,6 +41,7 @@ def drift(
     window: str,
     version: int,
     samples: tuple[Any, Any] | None = None,
+    unit: str | None = None,
 ) -> DriftReport:
     """Compare each column of the reference with the same column of live traffic.
 
@@ -53,8 +52,9 @@ def drift(
     ``false_alarms`` is for all of that together, a tenth of it each for missing and for unseen
     values, and a fifth for all columns together where ``multivariate`` is declared.
 
-    Rows count as independent: what only varies between windows, such as a season that the
-    reference has not seen, is drift.
+    Rows of one unit count as what they are worth where the reference was profiled with its units,
+    see `units`, and as independent else. What no two reference windows show, such as a season that
+    the reference has not seen, is drift.
 
     The verdict on the report is
 
@@ -77,6 +77,8 @@ def drift(
     version : int
     samples : tuple, optional
         With ``multivariate``: rows of the reference and of the window, where profiles are given.
+    unit : str, optional
+        The column that tells whose a row is, in whichever side is given as rows.
 
     Returns
     -------
@@ -90,8 +92,8 @@ def drift(
         there: a wrong name would do something else. When ``multivariate`` has no rows.
     """
     policy = spec.monitoring.drift
-    before = reference if isinstance(reference, Profile) else Profile.of(reference)
-    now = live if isinstance(live, Profile) else scan(live, before)
+    before = reference if isinstance(reference, Profile) else Profile.of(reference, unit=unit)
+    now = live if isinstance(live, Profile) else _scanned(live, before, unit)
     seed = zlib.crc32(f"{spec.name}/{version}/{window}".encode())
     try:
         columns = judge(policy, before, now, roles=roles(spec), seed=seed)
@@ -117,6 +119,11 @@ def drift(
         html=None,
         created_at=datetime.now(UTC),
     )
+
+
+def _scanned(live: Any, before: Profile, unit: str | None) -> Profile:
+    found = scan(live, before)
+    return found if unit is None else live_units(found, before, live, unit)
 
 
 def roles(spec: "ModelSpec") -> dict[str, Role]:
@@ -167,7 +174,7 @@ def judge(
             return [column.unjudged("insufficient_data", few) for column in sides]
     early = {column.reference.name: column.early() for column in sides}
     compared = [column for column in sides if early[column.reference.name] is None]
-    by_distance = _by_distance(policy, compared, seed)
+    by_distance = _by_distance(policy, compared, reference.pooled or 1, seed)
     return [early[c.reference.name] or by_distance[c.reference.name] for c in sides]
 
 
@@ -192,12 +199,14 @@ def _together(
     )
 
 
-def _by_distance(policy: "DriftPolicy", compared: list[Sides], seed: int) -> dict[str, ColumnDrift]:
+def _by_distance(
+    policy: "DriftPolicy", compared: list[Sides], pooled: int, seed: int
+) -> dict[str, ColumnDrift]:
     measures = [measure for sides in compared for measure in _measures(policy, sides)]
     if not measures:
         return {}
     rest = 1 - MISSING_BUDGET - UNSEEN_BUDGET - (JOINT_BUDGET if policy.multivariate else 0)
-    limits = noise_limits(measures, policy.false_alarms * rest, seed)
+    limits = noise_limits(measures, policy.false_alarms * rest, pooled, seed)
     found: dict[str, list[tuple[Measure, float, float]]] = {}
     for measure, limit in zip(measures, limits, strict=True):
         threshold = max(policy.min_effect, float(limit))
@@ -207,7 +216,7 @@ def _by_distance(policy: "DriftPolicy", compared: list[Sides], seed: int) -> dic
 
 def _worst(sides: Sides, found: list[tuple[Measure, float, float]]) -> ColumnDrift:
     """The verdict by the distance that is the farthest beyond its threshold."""
-    measure, value, threshold = max(found, key=lambda each: each[1] / each[2])
+    measure, value, threshold = max(found, key=lambda each: _excess(*each[1:]))
     unseen = sides.unseen()
     if value <= threshold and unseen is not None:
         return unseen
@@ -217,16 +226,22 @@ def _worst(sides: Sides, found: list[tuple[Measure, float, float]]) -> ColumnDri
     return sides.judged(verdict, measure.method.name, value, threshold, "; ".join(reasons))
 
 
+def _excess(value: float, threshold: float) -> float:
+    """How many times its threshold a distance is; that of a constant has none to speak of."""
+    return value / threshold if threshold > 0 else math.inf if value > 0 else 0.0
+
+
 def _measures(policy: "DriftPolicy", sides: Sides) -> list[Measure]:
     before, now, name = sides.reference, sides.live, sides.reference.name
     measures = []
+    counts = worth(before, now, before.likeness)
     if before.categories and now.categories:
-        pair = pair_of_categories(before.categories, now.categories)
+        pair = pair_of_categories(before.categories, now.categories, counts)
         measures.append(Measure(name, _method(policy, name, numbers=False), pair))
     if before.numbers and now.numbers:
         length = before.kind == "text"
         method = METHODS["wasserstein"] if length else _method(policy, name, numbers=True)
-        pair = pair_of_numbers(before.numbers, now.numbers)
+        pair = pair_of_numbers(before.numbers, now.numbers, counts)
         measures.append(Measure(name, method, pair, "length" if length else ""))
     return measures
 
@@ -250,4 +265,8 @@ def calibration_words(reference: Profile) -> str:
             f"only: noise between windows is unknown with {windows} reference windows, and takes "
             f"{FEWEST_WINDOWS}"
         )
-    return f"{redraws} {between}; the reference is {reference.origin}, {reference.rows} rows"
+    units = (
+        "rows of a unit for what they are worth" if reference.knows_units else "rows as independent"
+    )
+    origin = f"the reference is {reference.origin}, {reference.rows} rows"
+    return f"{redraws} {between}; {units}; {origin}"

@@ -8,6 +8,7 @@ from mlops_assets.lifecycle.drift.profile import Categories, Numbers
 if TYPE_CHECKING:
     import numpy as np
 
+DRAWS = 400
 # Divergences of many bins are mostly noise: they are computed on tenths of the reference.
 TENTHS = 10
 # The smaller a category, the less its count in the reference says about its share.
@@ -54,6 +55,8 @@ class Pair:
         Where each bin is among tenths of the reference; of categories their own places.
     windows : list of list of int
         Bin counts of each reference window.
+    worth : tuple of float
+        What a row counts as, of the reference, of the live rows and of the windows.
     """
 
     reference: Side
@@ -62,21 +65,50 @@ class Pair:
     places: "np.ndarray | None"
     tenths: "np.ndarray"
     windows: "np.ndarray"
+    worth: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def redrawn(self, draws: int, rng: "np.random.Generator") -> tuple[Side, Side]:
-        """The pooled rows dealt out anew, so many to each side as it has."""
-        return self.atoms.dealt(int(self.live.counts.sum()), draws, rng)
+        """The pooled rows dealt out anew, as many to each side as it is worth."""
+        before, now = self.sizes
+        return self.atoms.worth(before + now).dealt(now, draws, rng)
 
-    def left_out(self) -> tuple[Side, Side]:
-        """All reference windows but one against that one, in turn."""
-        rest = self.windows.sum(axis=0) - self.windows
-        return self.atoms.side(rest), self.atoms.side(self.windows)
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """As how many independent rows either side counts."""
+        before, now = (
+            max(1, round(side.counts.sum() * each))
+            for side, each in zip((self.reference, self.live), self.worth, strict=False)
+        )
+        return before, now
 
-    def left_out_by_chance(self, draws: int, rng: "np.random.Generator") -> tuple[Side, Side]:
+    @property
+    def share_of_live_noise(self) -> float:
+        """Of the variance of chance, what the live rows have."""
+        before, now = self.sizes
+        return before / (before + now)
+
+    def usable_windows(self, fewest: int) -> "np.ndarray":
+        """Counts of the windows that have so many values, shape (n_windows, n_bins)."""
+        if not len(self.windows):
+            return self.windows
+        return self.windows[self.windows.sum(axis=1) >= fewest]
+
+    def sides(self, first: "np.ndarray", second: "np.ndarray") -> tuple[Side, Side]:
+        """Counts of bins, shape (n_draws, n_bins) each, as sides."""
+        return self.atoms.side(first), self.atoms.side(second)
+
+    def left_out(self, windows: "np.ndarray") -> tuple[Side, Side]:
+        """All windows but one against that one, in turn."""
+        return self.sides(windows.sum(axis=0) - windows, windows)
+
+    def left_out_by_chance(
+        self, windows: "np.ndarray", draws: int, rng: "np.random.Generator"
+    ) -> tuple[Side, Side]:
         """As `left_out`, had the windows' rows been dealt out to them."""
-        counts = self.atoms.spread(self.windows.sum(axis=0, keepdims=True))[0].astype(int)
-        size = int(counts.sum()) // len(self.windows)
-        return replace(self.atoms, counts=counts).dealt(size, draws, rng)
+        counts = self.atoms.spread(windows.sum(axis=0, keepdims=True))[0].astype(int)
+        size = max(1, int(counts.sum() * self.worth[2]) // len(windows))
+        pooled = replace(self.atoms, counts=counts).worth(size * len(windows))
+        return pooled.dealt(size, draws, rng)
 
 
 @dataclass(frozen=True)
@@ -115,6 +147,16 @@ class Atoms:
         live = rng.multivariate_hypergeometric(counts, size, size=draws, method="marginals")
         return self._side(counts - live), self._side(live)
 
+    def worth(self, total: int) -> "Atoms":
+        """The same in as many rows as these count for."""
+        import numpy as np
+
+        rows = int(self.counts.sum())
+        if total >= rows:
+            return self
+        upto = np.round(np.cumsum(self.counts) * (total / rows)).astype(np.int64)
+        return replace(self, counts=np.diff(upto, prepend=0))
+
     def side(self, counts: "np.ndarray") -> Side:
         """Counts of bins, shape (n_draws, n_bins), as a side."""
         return self._side(self.spread(counts))
@@ -143,7 +185,7 @@ class Atoms:
         return Side(binned, low, high, np.sqrt(np.maximum(variance + self.within, 0)))
 
 
-def pair_of_numbers(reference: Numbers, live: Numbers) -> Pair:
+def pair_of_numbers(reference: Numbers, live: Numbers, worth: tuple[float, float, float]) -> Pair:
     """Both sides of numbers."""
     import numpy as np
 
@@ -168,6 +210,7 @@ def pair_of_numbers(reference: Numbers, live: Numbers) -> Pair:
         places=places,
         tenths=_tenths(counts[0]),
         windows=np.array(reference.windows),
+        worth=worth,
     )
 
 
@@ -202,7 +245,9 @@ def _tenths(counts: "np.ndarray") -> "np.ndarray":
     return np.unique(groups, return_inverse=True)[1]
 
 
-def pair_of_categories(reference: Categories, live: Categories) -> Pair:
+def pair_of_categories(
+    reference: Categories, live: Categories, worth: tuple[float, float, float]
+) -> Pair:
     """Both sides of categories; those that are rare in the reference as one.
 
     Without pooling, the thousands of categories that each side has once would be a distance of
@@ -210,7 +255,8 @@ def pair_of_categories(reference: Categories, live: Categories) -> Pair:
     """
     import numpy as np
 
-    kept = int((np.array(reference.counts) >= FEWEST_IN_CATEGORY)[:MOST_CATEGORIES].sum())
+    rows = np.array(reference.counts) * worth[0]
+    kept = int((rows >= FEWEST_IN_CATEGORY)[:MOST_CATEGORIES].sum())
     counts = np.array([_pooled([*side.counts, side.other], kept) for side in (reference, live)])
     windows = [_pooled(window, kept) for window in reference.windows]
     bins = np.arange(kept + 1)
@@ -221,6 +267,7 @@ def pair_of_categories(reference: Categories, live: Categories) -> Pair:
         places=None,
         tenths=bins,
         windows=np.array(windows),
+        worth=worth,
     )
 
 

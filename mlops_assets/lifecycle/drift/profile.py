@@ -87,6 +87,28 @@ class Categories(Report):
         return np.frombuffer(base64.b64decode(self.hashes), dtype="<u8")
 
 
+class Units(Report):
+    """Whose the reference's rows are.
+
+    Parameters
+    ----------
+    hashes : str
+        Of units up to the hash ``hashed_to``, 64 bits each, little-endian, ascending, base64.
+    counts : list of int
+        The rows of each.
+    rows : int
+        Of all units.
+    squares : float
+        The sum of the squared counts of all units.
+    """
+
+    hashes: str
+    counts: list[int]
+    rows: int
+    squares: float
+    hashed_to: int = 2**64 - 1
+
+
 class ColumnProfile(Report):
     """One column: what it holds, and why it can't be compared where it can't.
 
@@ -98,6 +120,12 @@ class ColumnProfile(Report):
         Nulls and NaN.
     problem : str
         Ends the sentence "the live rows hold ...".
+    rows_a_unit, rows_a_unit_in_windows : float or None
+        How many rows the unit of a row has, in the mean over rows; of live rows and of the
+        reference's windows without what they share with the others, see `unit_counts`. None where
+        units are not known.
+    likeness, missing_likeness : float
+        Reference: how much values are alike within a unit, from 0 to 1; and that they are missing.
     """
 
     name: str
@@ -108,6 +136,10 @@ class ColumnProfile(Report):
     problem: str = ""
     numbers: Numbers | None = None
     categories: Categories | None = None
+    rows_a_unit: float | None = None
+    rows_a_unit_in_windows: float | None = None
+    likeness: float = 0.0
+    missing_likeness: float = 0.0
 
     @property
     def known(self) -> int:
@@ -137,6 +169,10 @@ class Profile(Report):
     columns : list of ColumnProfile
     windows : list of str
         The reference windows whose counts the columns have.
+    pooled : int or None
+        Of how many windows the rows are; None where that is not known, as before it was kept.
+    units : Units or None
+        Reference: whose its rows are, where that is declared.
     origin : str
         What the rows were, as a report says it.
     """
@@ -144,6 +180,8 @@ class Profile(Report):
     rows: int
     columns: list[ColumnProfile]
     windows: list[str] = Field(default_factory=list)
+    pooled: int | None = None
+    units: Units | None = None
     origin: str = "the hold-out"
     format: Literal[1] = Field(1, description="Of what is stored.")
 
@@ -155,8 +193,20 @@ class Profile(Report):
         """The columns in order."""
         return [c.name for c in self.columns]
 
+    @property
+    def knows_units(self) -> bool:
+        """Whether rows of one unit are told from rows of different ones."""
+        return self.units is not None
+
     @classmethod
-    def of(cls, source: Any, *, windows: dict[str, Any] | None = None, **facts: Any) -> "Profile":
+    def of(
+        cls,
+        source: Any,
+        *,
+        windows: dict[str, Any] | None = None,
+        unit: str | None = None,
+        **facts: Any,
+    ) -> "Profile":
         """The profile of reference rows.
 
         Parameters
@@ -164,19 +214,25 @@ class Profile(Report):
         source : pandas or polars DataFrame, LazyFrame, pyarrow Table, or path of Parquet files
         windows : dict, optional
             By key, the rows of each reference window, as `source`.
+        unit : str, optional
+            The column that tells whose a row is, in ``source`` and in each window.
         **facts
-            ``origin``.
+            ``origin``, ``pooled``.
 
         Raises
         ------
         EvidenceError
-            When a file can't be read as Parquet.
+            When a file can't be read as Parquet, or there is no column of units.
         """
+        from mlops_assets.lifecycle.drift import units
         from mlops_assets.lifecycle.drift.profiling import profile_columns, windows_counted
 
-        rows, columns = profile_columns(source)
+        rows, columns = profile_columns(source, unit)
         made = cls(rows=rows, columns=columns, **facts)
-        return windows_counted(made, windows) if windows else made
+        if unit is not None:
+            made = units.with_units(made, source, unit)
+        made = windows_counted(made, windows) if windows else made
+        return units.with_windows(made, windows, unit) if windows and unit is not None else made
 
     @classmethod
     def read(cls, content: bytes) -> Self:

@@ -29,11 +29,13 @@ KEPT_CATEGORIES = 256
 KEPT_HASHES = 16_384
 
 
-def profile_columns(source: Any) -> tuple[int, list[ColumnProfile]]:
-    """How many rows a source has, and the profile of each of its columns."""
+def profile_columns(source: Any, unit: str | None = None) -> tuple[int, list[ColumnProfile]]:
+    """How many rows a source has, and the profile of each of its columns but ``unit``."""
     rows = read(source)
     size = rows_of(rows)
-    return size, [_profile(rows, column, size) for column in rows.columns.values()]
+    return size, [
+        _profile(rows, column, size) for column in rows.columns.values() if column.name != unit
+    ]
 
 
 def windows_counted(profile: Profile, windows: dict[str, Any]) -> Profile:

@@ -84,6 +84,13 @@ def test_constant_reference(live, verdict):
     assert column([5.0] * ROWS, [live] * ROWS)[0].verdict == verdict
 
 
+@pytest.mark.parametrize("values", [("a", "b"), (True, False), (5.0, 6.0)])
+def test_constant_reference_without_a_least_effect(values):
+    for value, verdict in zip(values, ("stable", "drifted"), strict=True):
+        sides = pd.Series([values[0]] * ROWS), pd.Series([value] * ROWS)
+        assert column(*sides, min_effect=0)[0].verdict == verdict
+
+
 def test_column_that_became_constant_drifted():
     assert column(normal(), np.zeros(ROWS))[0].verdict == "drifted"
 

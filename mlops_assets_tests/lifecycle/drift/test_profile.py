@@ -135,14 +135,28 @@ def test_noise_between_reference_windows_raises_the_threshold():
     assert compared(aware, far).columns[0].verdict == "drifted"
 
 
-def test_few_reference_windows_say_nothing():
-    windows = seasons(4, 0.5)
-    rows = pd.concat(windows.values())
-    live = scan(pd.DataFrame({"x": normal(), "ok": normal()}), Profile.of(rows))
-    columns = [
-        compared(p, live).columns for p in (Profile.of(rows), Profile.of(rows, windows=windows))
-    ]
-    assert columns[0] == columns[1]
+def test_one_reference_window_says_nothing_and_two_widen():
+    live = pd.DataFrame({"x": normal(), "ok": normal(seed=5)})
+    limits = []
+    for count in (0, 1, 2):
+        both = seasons(2, 0.5, seed=1)
+        made = Profile.of(pd.concat(both.values()), windows=dict(list(both.items())[:count]))
+        limits.append([c.threshold for c in compared(made, scan(live, made)).columns])
+        assert (f"unknown with {count}" in calibration_words(made)) == (count < 2)
+    assert limits[0] == limits[1]
+    assert limits[2][0] > 2 * limits[0][0]
+
+
+def test_a_profile_from_before_is_read_as_of_one_window():
+    windows = seasons(6, 0.5)
+    made = Profile.of(pd.concat(windows.values()), windows=windows, pooled=6)
+    before = Profile.read(made.model_copy(update={"pooled": None}).written())
+    live = scan(pd.DataFrame({"x": normal(), "ok": normal(seed=5)}), made)
+    now, then = (compared(p, live).columns[0].threshold for p in (made, before))
+    # The level of one window varies as much as the live one's does; of six a sixth of it.
+    assert then / now == pytest.approx((2 / (1 + 1 / 6)) ** 0.5, rel=0.05)
+    with pytest.raises(EvidenceError, match="no reference profile"):
+        Profile.read(made.written().replace(b'"windows"', b'"seasons"', 1))
 
 
 # --- labels -----------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ def spec(**policy) -> ModelSpec:
     )
 
 
-def compared(reference, live, window="w", **policy):
-    return drift(spec(**policy), reference, live, window=window, version=3)
+def compared(reference, live, window="w", unit=None, **policy):
+    return drift(spec(**policy), reference, live, window=window, version=3, unit=unit)
 
 
 def column(reference, live, **policy):

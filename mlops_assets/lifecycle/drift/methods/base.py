@@ -15,10 +15,20 @@ class DriftMethod(ABC):
     name: ClassVar[str]
     # Needs the order and the places of bins, which categories don't have.
     of_numbers_only: ClassVar[bool] = False
+    # Grows with the square of a shift: no distance, but the square of one.
+    divergence: ClassVar[bool] = False
 
     @abstractmethod
     def distance(self, reference: "Side", live: "Side", pair: "Pair") -> "np.ndarray":
         """The distance of each draw, shape (n_draws,); draws of one side may be one for all."""
+
+    def square(self, distance: "np.ndarray") -> "np.ndarray":
+        """What adds up where independent causes do."""
+        return distance if self.divergence else distance**2
+
+    def root(self, square: float) -> float:
+        """The distance that has a square."""
+        return square if self.divergence else square**0.5
 
 
 def tenths(side: "Side", pair: "Pair") -> "np.ndarray":

@@ -11,6 +11,7 @@ class PopulationStabilityIndex(DriftMethod):
     """
 
     name = "psi"
+    divergence = True
 
     def distance(self, reference, live, pair):
         import numpy as np
