@@ -1,7 +1,7 @@
 """How a run's steps are executed: each in a process of its own, and no process without need."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -38,14 +38,20 @@ class OneStepHere(dg.Executor):
         yield from (self._alone if one else self._several).execute(plan_context, execution_plan)
 
 
-@dg.executor(
-    name="multiprocess",
-    config_schema=dg.multiprocess_executor.config_schema,
-    requirements=dg.multiple_process_executor_requirements(),
-)
-def _executor(context: dg.InitExecutorContext) -> dg.Executor:
+def _created(context: dg.InitExecutorContext) -> dg.Executor:
     alone, several = dg.in_process_executor, dg.multiprocess_executor
-    return OneStepHere(alone.executor_creation_fn(context), several.executor_creation_fn(context))
+    return OneStepHere(_made(alone, context), _made(several, context))
 
 
-executor = _executor.configured(FORKED, name="multiprocess")
+def _made(definition: dg.ExecutorDefinition, context: dg.InitExecutorContext) -> dg.Executor:
+    create = definition.executor_creation_fn
+    assert create is not None, "Dagster's own executors have one"
+    return create(context)
+
+
+executor = dg.ExecutorDefinition(
+    name="multiprocess",
+    config_schema=cast(Any, dg.multiprocess_executor.config_schema),
+    requirements=dg.multiple_process_executor_requirements(),
+    executor_creation_fn=_created,
+).configured(FORKED, name="multiprocess")
