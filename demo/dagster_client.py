@@ -10,6 +10,8 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from demo.processes import DemoError, Processes
 
 FINISHED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+# An answer costs the webserver more than it costs to wait.
+PAUSE = 1.0
 RUNS_BY_TAG = """
 query Runs($filter: RunsFilter) {
   runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId status } } }
@@ -49,7 +51,7 @@ class Dagster:
             return status.value if status in FINISHED else None
 
         return [
-            str(self._processes.wait(f"run {run}", partial(ended, run), seconds, "dagster"))
+            str(self._processes.wait(f"run {run}", partial(ended, run), seconds, "dagster", PAUSE))
             for run in runs
         ]
 
@@ -65,5 +67,5 @@ class Dagster:
                 asked.extend((run["runId"], trigger) for run in runs)
             return bool(asked)
 
-        self._processes.wait(f"a sensor to ask for {job}", found, seconds)
+        self._processes.wait(f"a sensor to ask for {job}", found, seconds, pause=PAUSE)
         return asked[0]

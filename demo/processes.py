@@ -150,9 +150,14 @@ class Processes:
         self.wait(f"{name} at {url}", lambda: answers(url), seconds, name)
 
     def wait(
-        self, what: str, done: Callable[[], object], seconds: float, name: str | None = None
+        self,
+        what: str,
+        done: Callable[[], object],
+        seconds: float,
+        name: str | None = None,
+        pause: float = 0.25,
     ) -> object:
-        """Wait until ``done()`` says something true, and return it."""
+        """Wait until ``done()`` says something true, asked every ``pause`` s, and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._go_on()
@@ -162,7 +167,7 @@ class Processes:
             for each, process in self.running.items():
                 if process.poll() is not None:
                     raise DemoError(f"{each} ended: see {self.home / 'logs' / f'{each}.log'}")
-            time.sleep(0.25)
+            time.sleep(pause)
         log = f": see {self.home / 'logs' / f'{name}.log'}" if name else ""
         raise DemoError(f"waited {seconds:g} s for {what}{log}")
 

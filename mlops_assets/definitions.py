@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
@@ -20,16 +21,20 @@ from mlops_assets.resources import (
     Platform,
     ReportIOManager,
 )
+from mlops_assets.resources.executor import executor
 
 PROJECT = Path(__file__).parent
-
-# Cold imports cost more than most steps: they are paid once a run, in the fork server.
-PRELOADED = ["mlops_assets.preload"]
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything Dagster loads."""
+    return _loaded(Settings.from_environment())
+
+
+# Dagster asks for it twice or more in each process of a run, and again in each step.
+@lru_cache(maxsize=1)
+def _loaded(_addressed_by: Settings) -> dg.Definitions:
     return dg.Definitions.merge(load_models(PROJECT), shared_definitions())
 
 
@@ -56,7 +61,7 @@ def shared_definitions() -> dg.Definitions:
     folder = PROJECT / "defs"
     shared = dg.Definitions(
         resources=resources(),
-        executor=executor(),
+        executor=executor,
         sensors=[failure_sensor(), delivery_sensor(), overdue_sensor(folder)],
     )
     platform = (inventory_definitions(folder), incident_definitions(folder))
@@ -74,10 +79,3 @@ def resources() -> dict:
         "reports": ReportIOManager(base_url=settings.storage_url),
         "notifier": Notifier(platform=platform),
     }
-
-
-def executor() -> dg.ExecutorDefinition:
-    """One process a step, forked from a server that has the heavy libraries loaded."""
-    return dg.multiprocess_executor.configured(
-        {"start_method": {"forkserver": {"preload_modules": PRELOADED}}}
-    )

@@ -7,6 +7,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from mlops_assets.assets.types import found_right, frame_type
+from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets_tests.harness import (
     Lab,
     checks,
@@ -313,3 +315,16 @@ def test_features_that_break_their_contract_go_no_further(lab):
     contract = checks(result)["validated_features/contract"]
     assert not contract.passed
     assert "column exists (bought)" in contract.description
+
+
+def test_the_type_checks_every_frame_but_those_that_its_step_has_checked():
+    spec = ModelSpec.model_validate(
+        weekly(contract={"columns": {"bought": {"dtype": "int", "isin": [0, 1]}}})
+    )
+    kind = frame_type(spec, "raw_data", spec.contract)
+    right = visits(1)
+    found_right(spec, "raw_data", {week(0): right})
+    wrong = right.assign(bought=7)
+    assert dg.check_dagster_type(kind, {week(0): right}).success
+    assert not dg.check_dagster_type(kind, {week(0): right, week(1): wrong}).success
+    assert not dg.check_dagster_type(kind, wrong).success

@@ -5,15 +5,25 @@ import re
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
+import dagster
 import pytest
 import yaml
 
+from mlops_assets.definitions import load_models, shared_definitions
 from mlops_assets_tests.harness import Lab, checks, errors, materialized
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+PROJECT = """\
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "orchard"
+"""
 
 RIGHT = """\
 type: mlops_assets.ModelLifecycle
@@ -61,6 +71,30 @@ def defs(project):
     """The copy's folder of models, emptied after the test."""
     folder = project / "mlops_assets" / "defs"
     yield folder
+    empty(folder)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A project of another name, which this process can load beside the shipped one."""
+    folder = tmp_path_factory.mktemp("beside")
+    (folder / "orchard" / "defs").mkdir(parents=True)
+    for parent in ("orchard", "orchard/defs"):
+        (folder / parent / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(PROJECT, "utf-8")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.syspath_prepend(str(folder))
+        yield folder / "orchard"
+
+
+@pytest.fixture
+def orchard(package):
+    """Its folder of models, emptied after the test."""
+    yield package / "defs"
+    empty(package / "defs")
+
+
+def empty(folder):
     for model in folder.iterdir():
         if model.is_dir():
             shutil.rmtree(model)
@@ -93,6 +127,23 @@ def dg(project, *command, **env):
     )
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     return done.returncode, said
+
+
+def load(orchard):
+    """As the code location does."""
+    models = load_models(orchard.parent)
+    dagster.Definitions.validate_loadable(dagster.Definitions.merge(models, shared_definitions()))
+
+
+def refused(orchard):
+    """What Dagster's loader says to the models, causes included, without frames."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        load(orchard)
+    said, error = [], caught.value
+    while error is not None:
+        said += traceback.format_exception_only(error)
+        error = error.__cause__ or error.__context__
+    return "".join(said)
 
 
 def line_of(file, text):
@@ -162,14 +213,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", list(WRONG))
-def test_a_wrong_declaration_names_file_line_key_and_what_is_expected(project, defs, case):
+def test_a_wrong_declaration_names_file_line_key_and_what_is_expected(orchard, case):
     change, (key, line), expected = WRONG[case]
-    file = declare(defs, "apples", *change)
-    declare(defs, "pears")
-    declare(defs, "plums")
-    # Without Dagster's check of the YAML by its JSON schema, which looks at one model only.
-    code, said = dg(project, "check", "defs", "--no-check-yaml")
-    assert code != 0
+    file = declare(orchard, "apples", *change)
+    declare(orchard, "pears")
+    declare(orchard, "plums")
+    said = refused(orchard)
     # Dagster says where a block begins; a one-line difference is its own.
     place = re.search(rf"`{re.escape(key)} at {re.escape(str(file))}:(\d+)`", said)
     assert place, said
@@ -180,66 +229,84 @@ def test_a_wrong_declaration_names_file_line_key_and_what_is_expected(project, d
     assert "KeyError" not in said
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_wrong_model_is_found_wherever_it_stands(project, defs, place):
-    names = ["apples", "pears", "plums"]
-    for name in names:
-        change = [("margin: 0.02", "margin: -1")] if name == names[place] else []
-        declare(defs, name, *(change[0] if change else ()))
-    code, said = dg(project, "check", "defs")
-    assert code != 0
-    file = defs / names[place] / "defs.yaml"
+NAMES = ["apples", "pears", "plums"]
+
+
+def one_is_wrong(defs, place):
+    """Three models; the file of the one in that place, which is wrong."""
+    for name in NAMES:
+        change = ("margin: 0.02", "margin: -1") if name == NAMES[place] else ()
+        declare(defs, name, *change)
+    return defs / NAMES[place] / "defs.yaml"
+
+
+def assert_found(said, file):
     assert re.search(rf"{re.escape(str(file))}:{line_of(file, 'margin:')}\b", said), said
     assert "attributes.gate.margin" in said
-    assert not any(f"{name}/defs.yaml:" in said for name in names if name != names[place])
+    right = [name for name in NAMES if name != file.parent.name]
+    assert not any(f"{name}/defs.yaml:" in said for name in right), said
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_wrong_model_is_found_wherever_it_stands(orchard, place):
+    file = one_is_wrong(orchard, place)
+    assert_found(refused(orchard), file)
+
+
+# By its own check of the YAML, before it loads a model; and by loading them.
+@pytest.mark.parametrize("how", [[], ["--no-check-yaml"]])
+def test_dg_finds_the_wrong_model(project, defs, how):
+    file = one_is_wrong(defs, 1)
+    code, said = dg(project, "check", "defs", *how)
+    assert code != 0
+    assert_found(said, file)
 
 
 def test_three_models_that_are_right_load(project, defs):
-    for name in ("apples", "pears", "plums"):
+    for name in NAMES:
         declare(defs, name)
     code, said = dg(project, "check", "defs")
     assert code == 0, said
 
 
-def test_an_unknown_alert_channel_names_file_and_key(project, defs, tmp_path):
+def test_an_unknown_alert_channel_names_file_and_key(orchard, tmp_path, monkeypatch):
     alerts = tmp_path / "alerts.yaml"
     alerts.write_text("team_risk: {type: console}\n", "utf-8")
-    file = declare(defs, "apples", "  training:", "  alerts: [team_rsik]\n  training:")
-    declare(defs, "pears")
-    code, said = dg(project, "check", "defs", MLOPS_ALERTS=str(alerts))
-    assert code != 0
+    monkeypatch.setenv("MLOPS_ALERTS", str(alerts))
+    file = declare(orchard, "apples", "  training:", "  alerts: [team_rsik]\n  training:")
+    declare(orchard, "pears")
+    said = refused(orchard)
     assert f"{file}: alerts: no channel 'team_rsik' in {alerts}" in said
     assert "did you mean 'team_risk'?" in said
 
 
-def test_two_models_of_one_name_are_refused_by_the_key_they_share(project, defs):
-    declare(defs, "apples")
-    declare(defs, "pears", "name: pears", "name: apples")
-    code, said = dg(project, "check", "defs")
-    assert code != 0
-    assert "Duplicate asset key: AssetKey(['apples', 'raw_data'])" in said
+def test_two_models_of_one_name_are_refused_by_the_key_they_share(orchard):
+    declare(orchard, "apples")
+    declare(orchard, "pears", "name: pears", "name: apples")
+    assert "Duplicate asset key: AssetKey(['apples', 'raw_data'])" in refused(orchard)
 
 
-def test_a_declaration_without_attributes_names_its_file(project, defs):
-    (defs / "apples").mkdir()
-    (defs / "apples" / "defs.yaml").write_text("type: mlops_assets.ModelLifecycle\n", "utf-8")
-    declare(defs, "pears")
-    code, said = dg(project, "check", "defs")
-    assert code != 0
-    assert str(defs / "apples") in said
+def test_a_declaration_without_attributes_names_its_file(orchard):
+    (orchard / "apples").mkdir()
+    (orchard / "apples" / "defs.yaml").write_text("type: mlops_assets.ModelLifecycle\n", "utf-8")
+    declare(orchard, "pears")
+    assert str(orchard / "apples") in refused(orchard)
 
 
-@pytest.fixture
-def scaffolded(project, defs):
+@pytest.fixture(scope="module")
+def scaffolded(project, tmp_path_factory):
+    """What ``dg`` scaffolds, taken out of the copy."""
     code, said = dg(project, "scaffold", "defs", "mlops_assets.ModelLifecycle", "churn")
     assert code == 0, said
-    return defs / "churn"
+    made = tmp_path_factory.mktemp("scaffolded") / "churn"
+    return shutil.move(project / "mlops_assets" / "defs" / "churn", made)
 
 
-def test_what_is_scaffolded_loads(project, scaffolded):
-    for what in ("yaml", "defs"):
-        code, said = dg(project, "check", what)
-        assert code == 0, said
+def test_what_is_scaffolded_loads(project, defs, scaffolded):
+    shutil.copytree(scaffolded, defs / "churn")
+    # Dagster's check of the YAML is part of it.
+    code, said = dg(project, "check", "defs")
+    assert code == 0, said
 
 
 def test_what_is_scaffolded_runs_to_a_served_model(scaffolded, lab, tmp_path):

@@ -1,51 +1,51 @@
 """kill -9 of the process that trains or promotes: the champion serves on, a re-run completes."""
 
+import itertools
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from mlops_assets.lifecycle.registry import Registry
+from mlops_assets.lifecycle.rollout.journal import Journal
+from mlops_assets.resources.executor import PRELOADED
 from mlops_assets_tests.harness import Lab, errors, visits, week, weekly
 
 ESTIMATOR = "mlops_assets_tests.slow_estimator.waiting_logistic_regression"
 
-WORKER = """
-import os, signal, sys
-from pathlib import Path
-import dagster as dg
-from mlops_assets.lifecycle.registry import Registry
-from mlops_assets.lifecycle.rollout.journal import Journal
-from mlops_assets_tests.harness import Lab
 
-folder, name, window, die_at = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-writes = 0
+def work(folder: Path, name: str, window: str, die_at: int, env: dict[str, str]) -> None:
+    """What the worker does: the lifecycle, until it kills itself before one of its writes."""
+    os.environ.clear()
+    os.environ.update(env)
+    writes = itertools.count(1)
+    for owner, names in (
+        (Registry, ("set_alias", "drop_alias", "create")),
+        (Journal, ("begin", "finish")),
+    ):
+        for each in names:
+            setattr(owner, each, counting(writes, getattr(owner, each), die_at))
+    with dg.DagsterInstance.get() as instance:
+        lab = Lab(folder, instance)
+        lab.reload(name)
+        sys.exit(not lab.run("lifecycle", window).success)
 
-def counting(write):
+
+def counting(writes, write, die_at):
     def counted(*arguments, **named):
-        global writes
-        writes += 1
-        if writes == die_at:
+        if next(writes) == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(*arguments, **named)
-    return counted
 
-if die_at:
-    for owner, names in ((Registry, ("set_alias", "drop_alias", "create")),
-                         (Journal, ("begin", "finish"))):
-        for each in names:
-            setattr(owner, each, counting(getattr(owner, each)))
-with dg.DagsterInstance.get() as instance:
-    lab = Lab(folder, instance)
-    lab.reload(name)
-    sys.exit(not lab.run("lifecycle", window).success)
-"""
+    return counted
 
 
 @pytest.fixture
@@ -64,15 +64,14 @@ def shop(home, tmp_path, monkeypatch):
             yield lab
 
 
-def start(lab: Lab, die_at: int = 0, **env: str) -> subprocess.Popen:
-    """The lifecycle of week 3 in a process of its own."""
-    arguments = [str(lab.folder), lab.spec.name, week(3), str(die_at)]
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, *arguments],
-        env=os.environ | env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def start(lab: Lab, die_at: int = 0, **env: str) -> BaseProcess:
+    """The lifecycle of week 3 in a process of its own, from a server that has the libraries."""
+    clean = multiprocessing.get_context("forkserver")
+    clean.set_forkserver_preload(PRELOADED)
+    arguments = (lab.folder, lab.spec.name, week(3), die_at, dict(os.environ | env))
+    worker = clean.Process(target=work, args=arguments)
+    worker.start()
+    return worker
 
 
 def served(lab: Lab) -> int:
@@ -95,8 +94,8 @@ def test_killed_while_training(shop, tmp_path):
     shop.declare(weekly(estimator={"class": ESTIMATOR, "params": {"C": 10.0}}))
     worker = start(shop, MLOPS_TEST_WAIT=str(marker))
     wait_for(marker, worker)
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+    worker.kill()
+    worker.join()
 
     assert served(shop) == 1
     assert versions(shop) == [1], "half a version was registered"
@@ -119,7 +118,8 @@ def test_killed_while_training(shop, tmp_path):
 def test_killed_before_each_write(shop, die_at):
     shop.declare(weekly(estimator={"class": ESTIMATOR, "params": {"C": 10.0}}))
     worker = start(shop, die_at)
-    assert worker.wait(180) == -signal.SIGKILL
+    worker.join(180)
+    assert worker.exitcode == -signal.SIGKILL
 
     assert served(shop) in (1, 2)
     assert shop.aliases()["champion"] in (1, 2)
@@ -133,11 +133,11 @@ def test_killed_before_each_write(shop, die_at):
     shop.journal.verify()
 
 
-def wait_for(marker: Path, worker: subprocess.Popen) -> None:
+def wait_for(marker: Path, worker: BaseProcess) -> None:
     """Wait until the worker fits."""
     for _ in range(1200):
         if marker.exists():
             return
-        assert worker.poll() is None, "the worker ended before it fitted"
+        assert worker.is_alive(), "the worker ended before it fitted"
         time.sleep(0.1)
     raise AssertionError("the worker never fitted")

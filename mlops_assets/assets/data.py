@@ -16,7 +16,7 @@ from mlops_assets.assets.keys import (
     windows_back,
     windows_of,
 )
-from mlops_assets.assets.types import frame_type
+from mlops_assets.assets.types import found_right, frame_type
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.fingerprint import digest_of, frame_digest
 from mlops_assets.lifecycle.spec import ModelSpec
@@ -108,6 +108,7 @@ def _raw_events(
     rows = sum(map(len, raw.values()))
     broken = raw_data.violations(spec, raw, RAW_DATA, spec.contract)
     if not broken:
+        found_right(spec, RAW_DATA, raw)
         yield _materialized(spec, RAW_DATA, raw)
         yield raw_data.volume_result(asset, raw, before)
         yield raw_data.duplicates_result(asset, raw)
@@ -134,6 +135,7 @@ def _feature_events(
         spec, features, VALIDATED_FEATURES, spec.feature_contract, spec.columns.key
     )
     if not broken and not leaked:
+        found_right(spec, VALIDATED_FEATURES, features)
         yield _materialized(spec, VALIDATED_FEATURES, features)
         before = _before(spec, windows[0], stored, VALIDATED_FEATURES)
         yield validated_features.null_rates_result(

@@ -70,7 +70,8 @@ def plot(figure: "Figure", title: str) -> dg.MarkdownMetadataValue:
     from PIL import Image
 
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
+    # Its layout is constrained: to crop it as well would draw all of it twice.
+    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
     Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, "png", optimize=True)
     data = base64.b64encode(small.getvalue()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{data})")
