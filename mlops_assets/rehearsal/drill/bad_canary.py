@@ -1,5 +1,6 @@
 """A challenger that passed the gate and fails at its users'."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ LEAST_MS, MOST_MS = 5.0, 10.0
 EVERY = timedelta(seconds=1)
 LOOK_EVERY = 200
 MOST_CANARY = 500
-ANSWERS, QUIET, MOST_SECONDS = 60.0, 1.5, 15.0
+ANSWERS, QUIET, MOST_SECONDS = 60.0, 1.5, 60.0
+# That a version with a share gives none of the answers would be chance once in so many times.
+CHANCE = 1000
 SERVER_ERROR = 500
 WHO = "drill"
 
@@ -179,7 +182,7 @@ class Gone:
     seconds : float or None
         Until the last answer of the bad version; None when it never stopped.
     after : list of int or None
-        Who answered in the end; None: an error.
+        Who answered from then on; None: an error.
     champion : int or None
         As the registry says.
     """
@@ -204,8 +207,10 @@ def _take_back(ground: Ground, copy: Copy, rollout: "Rollout", asked: "Asked") -
             carry(registry, journal, asked.look, WHO)
         else:
             rollback(registry, journal, rollout.model, WHO, "drill: no guardrail did")
-        seconds = asker.last_of(rollout.version, began, QUIET, MOST_SECONDS)
-        after = asker.since(time.monotonic() - QUIET)
+        fewest = math.ceil(-math.log(CHANCE) / math.log1p(-rollout.share))
+        last = asker.last_of(rollout.version, began, QUIET, fewest, MOST_SECONDS)
+        after = asker.after(time.monotonic() - QUIET if last is None else last)
+    seconds = None if last is None else last - began
     return Gone(seconds, after, registry.aliases(rollout.model).get(CHAMPION))
 
 

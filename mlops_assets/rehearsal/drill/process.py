@@ -110,23 +110,25 @@ class Asker:
             time.sleep(0.02)
         return False
 
-    def last_of(self, version: int, since: float, quiet: float, most: float) -> float | None:
-        """Seconds from ``since`` (monotonic) to the last answer of a version.
+    def last_of(
+        self, version: int, since: float, quiet: float, fewest: int, most: float
+    ) -> float | None:
+        """When (monotonic) a version answered last; ``since``, where it did not from then on.
 
-        Waits until it has been quiet for a while; None when it never was.
+        Waits until others alone have answered for ``quiet`` seconds, and ``fewest`` times: on a
+        busy machine a while without an answer says nothing. None when that never came.
         """
-        while True:
-            now = time.monotonic()
+        while time.monotonic() - since <= most:
             last = max([t for t, v in list(self.answers) if v == version], default=since)
-            if now - max(last, since) >= quiet:
-                return max(last - since, 0.0)
-            if now - since > most:
-                return None
+            last = max(last, since)
+            if time.monotonic() - last >= quiet and len(self.after(last)) >= fewest:
+                return last
             time.sleep(0.05)
+        return None
 
-    def since(self, moment: float) -> list[int | None]:
-        """Who answered since a moment (monotonic); None: an error was answered."""
-        return [v for t, v in list(self.answers) if t >= moment]
+    def after(self, moment: float) -> list[int | None]:
+        """Who answered after a moment (monotonic); None: an error was answered."""
+        return [v for t, v in list(self.answers) if t > moment]
 
     def _ask(self) -> None:
         number = 0
