@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.lifecycle.digits import digits
+from mlops_assets.lifecycle.digits import digits, interval
 from mlops_assets.lifecycle.markdown import escaped
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ def metric_table(groups: Mapping[str, Sequence["MetricEstimate"]]) -> dg.Markdow
     rows: dict[str, list[str]] = {}
     for estimates in groups.values():
         for e in estimates:
-            value, low, high = map(digits, (e.value, e.low, e.high))
-            rows.setdefault(e.metric, []).append(f"{value} [{low}, {high}]")
+            rows.setdefault(e.metric, []).append(interval(e.value, e.low, e.high))
     return table(["metric", *groups], [[metric, *cells] for metric, cells in rows.items()])
 
 

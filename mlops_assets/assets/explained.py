@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.assets import display
-from mlops_assets.lifecycle.digits import digits
+from mlops_assets.lifecycle.digits import interval
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -127,10 +127,7 @@ def changes_table(changes: "Changes") -> "dg.MarkdownMetadataValue":
 
 
 def _interval(spread: "Spread | None") -> str:
-    if spread is None:
-        return ""
-    value, low, high = map(digits, (spread.value, spread.low, spread.high))
-    return f"{value} [{low}, {high}]"
+    return "" if spread is None else interval(spread.value, spread.low, spread.high)
 
 
 def _plain(text: str) -> str:

@@ -31,3 +31,15 @@ def digits(
     if "e+" in text and abs(value) < MOST:
         text = f"{value:{plus},.0f}".replace(",", separator)
     return text
+
+
+def interval(value: float, low: float, high: float, separator: str = ",") -> str:
+    """An estimate with the bounds of its interval.
+
+    Examples
+    --------
+    >>> interval(0.5, 0.25, 12345.6)
+    '0.5 [0.25, 12,346]'
+    """
+    told, least, most = (digits(each, separator=separator) for each in (value, low, high))
+    return f"{told} [{least}, {most}]"

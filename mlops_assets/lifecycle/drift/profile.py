@@ -82,9 +82,19 @@ class Categories(Report):
     @property
     def known_hashes(self) -> "np.ndarray":
         """``hashes`` as uint64."""
-        import numpy as np
+        return read_hashes(self.hashes)
 
-        return np.frombuffer(base64.b64decode(self.hashes), dtype="<u8")
+
+def written_hashes(hashes: "np.ndarray") -> str:
+    """Hashes of uint64 as a profile keeps them: 64 bits each, little-endian, base64."""
+    return base64.b64encode(hashes.astype("<u8").tobytes()).decode()
+
+
+def read_hashes(text: str) -> "np.ndarray":
+    """What `written_hashes` wrote."""
+    import numpy as np
+
+    return np.frombuffer(base64.b64decode(text), dtype="<u8")
 
 
 class Units(Report):

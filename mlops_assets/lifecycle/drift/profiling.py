@@ -1,6 +1,5 @@
 """Making the reference profile: each column read alone, once, when a version is trained."""
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.drift.profile import (
@@ -8,6 +7,7 @@ from mlops_assets.lifecycle.drift.profile import (
     ColumnProfile,
     Numbers,
     Profile,
+    written_hashes,
 )
 from mlops_assets.lifecycle.drift.reading import LARGEST, Column, Rows, read
 from mlops_assets.lifecycle.drift.report import Kind
@@ -192,7 +192,7 @@ def _categories(found: "pl.DataFrame") -> Categories:
     if len(found) > len(kept):
         hashed = hashes_of(found["name"])
         order = np.argsort(hashed)[:KEPT_HASHES]
-        hashes = base64.b64encode(hashed[order].astype("<u8").tobytes()).decode()
+        hashes = written_hashes(hashed[order])
         limit = int(hashed[order[-1]]) if len(order) < len(hashed) else limit
         within = counts[order]
     return Categories(

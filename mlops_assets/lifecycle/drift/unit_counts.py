@@ -6,11 +6,10 @@ that nobody has seen before make that large. The same products each week make it
 much their rows are alike.
 """
 
-import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops_assets.lifecycle.drift.profile import Units
+from mlops_assets.lifecycle.drift.profile import Units, read_hashes, written_hashes
 from mlops_assets.lifecycle.drift.reading import Rows, read
 from mlops_assets.lifecycle.drift.scan import collect
 from mlops_assets.lifecycle.drift.tallies import hashes_of
@@ -75,14 +74,14 @@ class UnitCounts:
         """What `kept` has written."""
         import numpy as np
 
-        hashes = np.frombuffer(base64.b64decode(kept.hashes), dtype="<u8")
+        hashes = read_hashes(kept.hashes)
         counts = np.array(kept.counts, dtype=float)
         return cls(hashes, counts, kept.rows, kept.squares, kept.hashed_to)
 
     def kept(self) -> Units:
         """So few units that they can be stored with a profile."""
         few = self.upto(int(self.hashes[KEPT - 1])) if len(self.hashes) > KEPT else self
-        hashes = base64.b64encode(few.hashes.astype("<u8").tobytes()).decode()
+        hashes = written_hashes(few.hashes)
         counts = few.counts.astype(int).tolist()
         return Units(hashes=hashes, counts=counts, rows=few.rows, squares=few.squares,
                      hashed_to=few.hashed_to)  # fmt: skip

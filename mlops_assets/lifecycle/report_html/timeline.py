@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops_assets.lifecycle.digits import THIN, digits
+from mlops_assets.lifecycle.digits import THIN, digits, interval
 from mlops_assets.lifecycle.report_html.charts import Axis, Tick
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def _metric(lane: Lane, clock: _Clock, found: "Incident", metric: str) -> None:
             _estimate(lane, axis, window, clock, window.estimated, "guess", words)
         hold_out = window.hold_out
         if hold_out is not None and math.isfinite(hold_out.value):
-            words = f"hold-out of v{window.performance_version}: {_number(hold_out.value)}"
+            value = digits(hold_out.value, separator=THIN)
+            words = f"hold-out of v{window.performance_version}: {value}"
             lane.dashes.append((x, x + width, axis(hold_out.value), words))
 
 
@@ -230,9 +231,5 @@ def _estimate(
         return
     e = estimate
     x = clock.place(window.start + (window.end - window.start) / 2)
-    told = f"{words} {_number(e.value)} [{_number(e.low)}, {_number(e.high)}]"
+    told = f"{words} {interval(e.value, e.low, e.high, THIN)}"
     lane.marks.append(Mark(x, axis(e.value), kind, told, axis(e.low), axis(e.high)))
-
-
-def _number(value: float) -> str:
-    return digits(value, separator=THIN)
