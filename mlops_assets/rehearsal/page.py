@@ -53,7 +53,7 @@ def plot(report: BacktestReport) -> "Figure":
         for change in report.changes:
             axes.axvline(windows.index(change) - 0.5, color="#b3261e", linestyle="--", linewidth=1)
         axes.spines[["top", "right"]].set_visible(False)
-    above.legend(loc="best", fontsize=8, frameon=False)
+    above.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     below.set_yticks(range(len(report.policies)), [o.policy for o in report.policies])
     below.set_ylim(len(report.policies) - 0.4, -0.6)
     step = max(1, len(windows) // MOST_LABELS)

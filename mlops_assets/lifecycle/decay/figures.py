@@ -48,7 +48,7 @@ def trend_figure(reports: "Sequence[PerformanceReport]") -> "Figure":
             )
     axes.set_xticks(places, [report.window for report in reports], rotation=30, fontsize=7)
     axes.set_ylabel(reports[-1].metric)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     return drawing
 
 
