@@ -97,6 +97,13 @@ def sparse():
     )
 
 
+def grown(leaves):
+    """Boosting of trees with as many leaves as they may have."""
+    return HistGradientBoostingClassifier(
+        max_iter=20, max_leaf_nodes=leaves, min_samples_leaf=1, early_stopping=False
+    )
+
+
 SMALL = {"n_estimators": 20, "random_state": 0}
 CASES = {
     "least squares": (LinearRegression(), REGRESSION, WHOLE),
@@ -130,6 +137,8 @@ CASES = {
         BINARY,
         NUMBERS,
     ),
+    "hist, 64 leaves": (grown(64), BINARY, NUMBERS),
+    "hist, 65 leaves": (grown(65), BINARY, NUMBERS),
     "boosting": (GradientBoostingClassifier(**SMALL), BINARY, WHOLE),
     "boosting, exponential": (
         GradientBoostingClassifier(loss="exponential", **SMALL),

@@ -213,50 +213,6 @@ def sum_of_trees(matrix, nodes, roots, baseline, sets, known, out):
 
 
 @compiled
-def heights(nodes):
-    """The longest way down from each node, shape (n_nodes,); children come after their parent."""
-    found = np.zeros(nodes.shape[0], np.int32)
-    for node in range(nodes.shape[0] - 1, -1, -1):
-        if nodes[node].left >= 0:
-            left, right = found[nodes[node].left], found[nodes[node].right]
-            found[node] = 1 + max(left, right)
-    return found
-
-
-@compiled
-def sum_of_trees_abreast(matrix, nodes, roots, baseline, depths, out):
-    """The same sums as ``sum_of_trees`` of trees without categorical splits, for many rows.
-
-    All rows go down a tree abreast, a level at a time: no step waits for the one before it, and
-    none is mispredicted. From some dozens of rows on that takes half the time.
-
-    Parameters
-    ----------
-    depths : ndarray of int32, shape (n_trees,)
-        The longest way down each tree.
-    """
-    rows, outputs = out.shape
-    for i in range(rows):
-        for c in range(outputs):
-            out[i, c] = baseline[c]
-    at = np.empty(rows, np.int32)
-    for t in range(roots.shape[0]):
-        at[:] = roots[t]
-        for _ in range(depths[t]):
-            for i in range(rows):
-                node = at[i]
-                here = nodes[node]
-                left, right = here.left, here.right
-                x = matrix[i, here.feature]
-                missing = (x != x) & ((here.flags & MISSING_LEFT) != 0)
-                child = left if (x <= here.number) | missing else right
-                at[i] = child if left >= 0 else node
-        c = t % outputs
-        for i in range(rows):
-            out[i, c] += nodes[at[i]].number
-
-
-@compiled
 def sparse_product(matrix, coef, out):
     """``matrix @ coef.T`` as scipy multiplies a sparse matrix: one nonzero after the other.
 

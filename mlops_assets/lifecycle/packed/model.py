@@ -10,11 +10,12 @@ import numpy as np
 from mlops_assets.lifecycle.errors import ArtifactError
 from mlops_assets.lifecycle.packed import plan as plans
 from mlops_assets.lifecycle.packed.checks import Crafted
+from mlops_assets.lifecycle.packed.leaf_masks import MASKED_FROM
 from mlops_assets.lifecycle.packed.outputs import MULTICLASS, ONE_OUTPUT, RANKING
 from mlops_assets.lifecycle.packed.plan import PlannedFeature
 from mlops_assets.lifecycle.packed.recalibrated import RECALIBRATED
 from mlops_assets.lifecycle.packed.recommenders import RECOMMENDERS, Recommender
-from mlops_assets.lifecycle.packed.steps import ABREAST, STEPS, Step
+from mlops_assets.lifecycle.packed.steps import STEPS, Step
 
 UNKNOWN = -1.0
 KINDS = STEPS | RECALIBRATED
@@ -152,7 +153,7 @@ class PackedModel:
             self.recommend(["", ""], k=1)
             return
         # A zero is a number, a truth value and a code that any estimator takes.
-        for rows in (1, 2, ABREAST):
+        for rows in (1, MASKED_FROM):
             self.scores(np.zeros((rows, len(self.features))))
 
 

@@ -19,10 +19,9 @@ from mlops_assets.lifecycle.packed.checks import (
     check_within,
 )
 from mlops_assets.lifecycle.packed.errors import RowRefused
+from mlops_assets.lifecycle.packed.leaf_masks import MASKED_FROM, LeafMasks
 from mlops_assets.lifecycle.packed.plan import Option
 
-# From so many rows on, boosting takes them down its trees abreast.
-ABREAST, NEVER = 48, 2**62
 TOO_LARGE = "a number is missing, or is too large for float32"
 NOT_FINITE = "a number is missing or too large"
 
@@ -225,18 +224,15 @@ class BoostingStep(Step):
         if len(self.roots) % outputs:
             raise Crafted(f"{len(self.roots)} trees for {outputs} outputs")
         self._finish = links.find(self.link, outputs)
-        self._depths = kernels.heights(self.nodes)[self.roots]
-        self._abreast_from = NEVER if len(categorical) else ABREAST
+        self._masks = LeafMasks.of(self.nodes, self.roots)
         return outputs
 
     def __call__(self, matrix):
         if self.single:
             matrix = _to_single(matrix, False)
         raw = np.empty((len(matrix), self.out_width))
-        if len(matrix) >= self._abreast_from:
-            kernels.sum_of_trees_abreast(
-                matrix, self.nodes, self.roots, self.baseline, self._depths, raw
-            )
+        if self._masks is not None and len(matrix) >= MASKED_FROM:
+            self._masks.sums(matrix, self.baseline, raw)
         else:
             kernels.sum_of_trees(
                 matrix, self.nodes, self.roots, self.baseline, self.sets, self.known, raw
@@ -262,7 +258,6 @@ def _check_trees(nodes: np.ndarray, roots: np.ndarray, width: int) -> np.ndarray
     check_within("root", roots, len(nodes))
     is_split = nodes["left"] >= 0
     splits, places = nodes[is_split], np.flatnonzero(is_split)
-    # Of leaves too: rows that go down a tree abreast read before they know whether they are there.
     check_within("feature", nodes["feature"], width)
     check_within("flags", splits["flags"], 2**31)
     for child in ("left", "right"):
