@@ -45,6 +45,8 @@ class RecordReader:
     def __init__(self, serving: Serving):
         self.serving = serving
         self.names = [feature.name for feature in serving.features]
+        # Whether a row is nothing but float64.
+        self.numbers = all(feature.dtype == "float64" for feature in serving.features)
         self.extras = extras(serving)
         named = {serving.unit, *serving.key} - {None}
         self._plain = not self.extras and not named

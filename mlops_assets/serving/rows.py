@@ -58,6 +58,20 @@ class Rows:
             keys if any(keys) else None,
         )
 
+    @classmethod
+    def joined(cls, requests: "Sequence[Rows]") -> "Rows":
+        """The rows of several requests of one model, one after the other."""
+        if len(requests) == 1:
+            return requests[0]
+        return cls(
+            requests[0].names,
+            sum([rows.count for rows in requests]),
+            list(chain.from_iterable([rows.flat for rows in requests])),
+            _joined([rows.units for rows in requests], requests, None),
+            _joined([rows.at for rows in requests], requests, None),
+            _joined([rows.keys for rows in requests], requests, {}),
+        )
+
     @property
     def unit(self) -> str | None:
         """The unit of the first row, by which the request is routed."""
@@ -72,3 +86,11 @@ class Rows:
 def by_row(flat: list[Any], width: int) -> list[Values]:
     """Values that stand row after row, as one tuple of ``width`` a row."""
     return list(zip(*[iter(flat)] * width, strict=True))
+
+
+def _joined(parts: list[list[Any] | None], requests: Sequence[Rows], absent: Any) -> Any:
+    """The parts as one list, ``absent`` for each row of a request without; None of none at all."""
+    if all(part is None for part in parts):
+        return None
+    whole = zip(parts, requests, strict=True)
+    return list(chain.from_iterable([part or [absent] * rows.count for part, rows in whole]))

@@ -2,21 +2,20 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from mlops_assets.serving.answers import Answered, Columns, first_not_finite
 from mlops_assets.serving.errors import RequestError, brief
 from mlops_assets.serving.metrics import VersionMetrics
 from mlops_assets.serving.models import Routed
+from mlops_assets.serving.pace import Pace
 from mlops_assets.serving.payload import MAX_ROWS
 from mlops_assets.serving.records import Recorder
-from mlops_assets.serving.rows import Rows, Values, by_row
+from mlops_assets.serving.rows import Rows, Values
 
 # What would hold the event loop up for longer is scored in a thread.
 LIGHT_SECONDS = 0.004
@@ -61,7 +60,7 @@ class Scorer:
 
     def __init__(self, routed: Routed, writer: Writer, metrics: VersionMetrics):
         self._model = routed.model
-        self._recorder = Recorder(routed.model.version, routed.variant)
+        self._recorder = Recorder(routed.model.version, routed.variant, routed.model.reader.numbers)
         self._log = writer
         self._metrics = metrics
         self._waiting: deque[_Asked] = deque()
@@ -146,24 +145,23 @@ class Scorer:
             # Asked one by one, each would find the log as it is.
             return [error for _ in asked]
         except Exception as error:  # noqa: BLE001 - handed to the request that caused it
-            if len(asked) == 1:
-                self._log_failure(asked[0], getattr(error, "status", 500))
-                return [error]
-            # One request must not spoil the others of its tick.
-            return [outcome for request in asked for outcome in self._outcomes([request])]
+            if len(asked) > 1:
+                # One request must not spoil the others of its tick.
+                return [outcome for request in asked for outcome in self._outcomes([request])]
+            outcome = self._refusal(error) if isinstance(error, _Refused) else error
+            self._log_failure(asked[0], getattr(outcome, "status", 500))
+            return [outcome]
 
     def _answered(self, asked: list[_Asked]) -> list[Answered]:
-        if self._model.batches and len(asked) > 1:
-            answers = self._scored_together(asked)
-        else:
-            answers = [self._scored(request.rows.flat, request.rows.count) for request in asked]
+        together = [asked] if self._model.batches else [[request] for request in asked]
+        scored = [self._scored([request.rows for request in group]) for group in together]
         now = datetime.now(UTC)
         results: list[Answered] = []
         documents: list[bytes] = []
-        for request, given in zip(asked, answers, strict=True):
-            prediction_id, document = self._recorded(request, given, now)
+        for group, (rows, answers) in zip(together, scored, strict=True):
+            ids, document = self._recorded(group, rows, answers, now)
             documents.append(document)
-            results.append(Answered(given, prediction_id, request.rows.count))
+            results += _by_request(group, answers, ids)
         try:
             self._log.append(self._model.version.model, documents, _rows(asked))
         except OSError as error:
@@ -172,42 +170,39 @@ class Scorer:
             raise _Unlogged(503, "the predictions could not be logged, so none is given") from error
         return results
 
-    def _recorded(self, asked: _Asked, answers: Columns, now: datetime) -> tuple[str, bytes]:
-        latency_ms = (time.perf_counter() - asked.arrived) * 1000
+    def _recorded(
+        self, asked: list[_Asked], rows: Rows, answers: Columns, now: datetime
+    ) -> tuple[list[str], bytes]:
+        answered = time.perf_counter()
+        latencies_ms = [(answered - request.arrived) * 1000 for request in asked]
+        counts = [request.rows.count for request in asked]
         try:
-            return self._recorder.recorded(asked.rows, answers, now, latency_ms)
+            return self._recorder.recorded(rows, counts, answers, now, latencies_ms)
         except ValueError:
             row = first_not_finite(answers)
             if row is None:
                 raise
-            message = f"row {row}: the model has no finite answer to it"
-            raise self._refusal(message) from None
+            raise _Refused(f"row {row}: the model has no finite answer to it") from None
 
-    def _scored_together(self, asked: list[_Asked]) -> list[Columns]:
-        flat = list(chain.from_iterable([request.rows.flat for request in asked]))
-        answers, start, parts = self._scored(flat, _rows(asked)), 0, []
-        for request in asked:
-            end = start + request.rows.count
-            parts.append({name: values[start:end] for name, values in answers.items()})
-            start = end
-        return parts
-
-    def _scored(self, flat: list[Any], rows: int) -> Columns:
+    def _scored(self, requests: list[Rows]) -> tuple[Rows, Columns]:
         # Loading has seen that the model can answer: what it can't answer now is in the values.
-        self._metrics.batch_rows.observe(rows)
+        rows = Rows.joined(requests)
+        self._metrics.batch_rows.observe(rows.count)
         try:
-            answers = self._model.answers(flat)
+            answers = self._model.answers(rows.flat)
         except ValueError as error:
-            place = self._first_refused(by_row(flat, len(flat) // rows))
-            raise self._refusal(f"{place}the model can't score it: {brief(error)}") from error
-        if any(len(values) != rows for values in answers.values()):
-            raise RuntimeError(f"{self._model.version} has not one answer to each of {rows} rows")
-        return answers
+            place = self._first_refused(rows.values) if len(requests) == 1 else ""
+            raise _Refused(f"{place}the model can't score it: {brief(error)}") from error
+        if any(len(values) != rows.count for values in answers.values()):
+            raise RuntimeError(
+                f"{self._model.version} has not one answer to each of {rows.count} rows"
+            )
+        return rows, answers
 
-    def _refusal(self, message: str) -> RequestError:
+    def _refusal(self, refused: "_Refused") -> RequestError:
         self._metrics.refusals.inc()
-        log.warning("%s refused what had passed every check: %s", self._model.version, message)
-        return RequestError(422, message)
+        log.warning("%s refused what had passed every check: %s", self._model.version, refused)
+        return RequestError(422, str(refused))
 
     def _first_refused(self, rows: list[Values]) -> str:
         for number, row in enumerate(rows[:SEARCHED_ROWS]):
@@ -222,56 +217,33 @@ class Scorer:
         version, now = self._model.version, datetime.now(UTC)
         latency_ms = (time.perf_counter() - asked.arrived) * 1000
         try:
-            _, document = self._recorder.recorded(asked.rows, {}, now, latency_ms, status)
-            self._log.append(version.model, [document], asked.rows.count)
+            rows = asked.rows
+            _, document = self._recorder.recorded(rows, [rows.count], {}, now, [latency_ms], status)
+            self._log.append(version.model, [document], rows.count)
         except Exception as error:  # noqa: BLE001 - the client must hear of the first error
             self._metrics.log_failures.inc()
             log.error("%s: a failure can't be logged: %s", version, brief(error))
 
 
-class Pace:
-    """How long a model takes, as far as it has been seen; at first it may be slow.
-
-    Quick to trust and slow to doubt: a busy machine makes any model look slow at times.
-    """
-
-    few = 8  # for which a call costs about the same as for one
-    memory = 0.8
-    tick = 1e-6  # no call takes less
-
-    def __init__(self) -> None:
-        self._call = self._row = math.inf
-
-    @property
-    def row(self) -> float:
-        """Seconds for one of many rows."""
-        return min(self._row, self._call)
-
-    def expected(self, rows: int) -> float:
-        """Seconds for so many rows at once."""
-        return self._call if rows <= self.few else rows * self.row
-
-    def within(self, seconds: float) -> int:
-        """How many rows take no longer."""
-        return int(seconds / self.row)
-
-    def saw(self, rows: int, seconds: float) -> None:
-        """Learn how long a call took."""
-        # On a virtual machine a thread's clock may stand still for a while.
-        seconds = max(seconds, self.tick)
-        if rows <= self.few:
-            self._call = self._blend(self._call, seconds)
-        else:
-            self._row = self._blend(self._row, seconds / rows)
-            # Fewer would have taken no longer.
-            self._call = min(self._call, seconds)
-
-    def _blend(self, known: float, seen: float) -> float:
-        return min(seen, self.memory * min(known, 1.0) + (1 - self.memory) * seen)
-
-
 def _rows(asked: Sequence[_Asked]) -> int:
     return sum([request.rows.count for request in asked])
+
+
+def _by_request(asked: list[_Asked], answers: Columns, ids: list[str]) -> list[Answered]:
+    """The part of each request in the answers to all."""
+    if len(asked) == 1:
+        return [Answered(answers, ids[0], asked[0].rows.count)]
+    found, start = [], 0
+    for request, prediction_id in zip(asked, ids, strict=True):
+        end = start + request.rows.count
+        part = {name: values[start:end] for name, values in answers.items()}
+        found.append(Answered(part, prediction_id, request.rows.count))
+        start = end
+    return found
+
+
+class _Refused(Exception):
+    """The model has no answer to a row of what passed every check."""
 
 
 class _Unlogged(RequestError):

@@ -89,8 +89,10 @@ class Shadow:
             status = 500
             log.error("%s, a shadow, failed: %s", model.version, brief(error))
         latency = (time.perf_counter() - started) * 1000
-        recorder = Recorder(model.version, SHADOW)
-        _, document = recorder.recorded(rows, answers, datetime.now(UTC), latency, status)
+        recorder = Recorder(model.version, SHADOW, model.reader.numbers)
+        _, document = recorder.recorded(
+            rows, [rows.count], answers, datetime.now(UTC), [latency], status
+        )
         try:
             self._writer.append(model.version.model, [document], rows.count)
         except OSError as error:

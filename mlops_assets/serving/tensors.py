@@ -30,9 +30,8 @@ class TensorReader:
         features = records.serving.features
         self._described = {f.name: datatype_of(f.dtype) for f in features}
         self._plain = {f.name for f in features if f.dtype == "float64"}
-        self._all_plain = len(self._plain) == len(features)
         self._matrix = BYTES not in self._described.values() and len(features) > 1
-        self.takes_matrices = self._matrix and self._all_plain and not records.extras
+        self.takes_matrices = self._matrix and records.numbers and not records.extras
 
     def described(self) -> list[Tensor]:
         """The inputs as the model's metadata names them."""
@@ -87,7 +86,7 @@ class TensorReader:
         for name in names:
             self._check_datatype(name, values.datatype)
         parts = [values.flat[i :: len(names)] for i in range(len(names))]
-        if values.finite and self._all_plain:
+        if values.finite and self._records.numbers:
             return parts
         return [
             self._checked(name, part, values.finite)

@@ -8,7 +8,13 @@ import pytest
 
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.prediction_log import PredictionLog
-from mlops_assets.lifecycle.prediction_log.batch import Batch, encode_batch, row_ids
+from mlops_assets.lifecycle.prediction_log.batch import (
+    Batch,
+    decode_batch,
+    encode_batch,
+    packed,
+    row_ids,
+)
 from mlops_assets.lifecycle.prediction_log.compaction import compact
 from mlops_assets.lifecycle.prediction_log.reading import default_database
 from mlops_assets.lifecycle.prediction_log.store import LogStore
@@ -100,6 +106,50 @@ def test_values_in_one_list_and_answers_by_field_are_the_same_records(log, colum
     )
     with pytest.raises(ValueError, match="nan"):
         document(batch(values=[*flat[:-2], float("nan"), ""], answers=by_field))
+
+
+def test_requests_of_one_tick_are_told_apart(log):
+    ids = ["a" * 32, "b" * 32]
+    made = batch(prediction_id=ids, latency_ms=[1.5, 2.5], counts=[1, 2], **FULL)
+    log.append_documents("fraud", [document(made)])
+    found = {record.prediction_id: record for record in log.read("fraud").records}
+    assert sorted(found) == [ids[0], f"{ids[1]}-0", f"{ids[1]}-1"]
+    assert [found[name].latency_ms for name in sorted(found)] == [1.5, 2.5, 2.5]
+    assert found[ids[0]].key == {"transaction_id": 0}
+    assert found[f"{ids[1]}-1"].features == {"amount": 3.0, "region": ""}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"counts": [1, 1]},
+        {"counts": [3]},
+        {"counts": None},
+        {"latency_ms": 1.5},
+        {"prediction_id": "a" * 32},
+    ],
+)
+def test_requests_that_do_not_add_up_are_no_document(wrong):
+    requests = {"prediction_id": ["a" * 32, "b" * 32], "latency_ms": [1.5, 2.5], "counts": [1, 2]}
+    with pytest.raises(ValueError, match=r"requests|zip"):
+        decode_batch(document(batch(**{**requests, **wrong})))
+
+
+@pytest.mark.parametrize("unit", ["card-1", "s\udc00d"])
+def test_numbers_are_read_back_to_the_bit(log, unit):
+    numbers = [0.1 + 0.2, None, -0.0, 5e-324, 1.7976931348623157e308, 3.0]
+    made = batch(names=["x", "y"], values=[], numbers=packed(numbers), units=[unit] * 3)
+    line = document(made)
+    assert line.isascii()
+    log.append_documents("fraud", [line])
+    found = [value for record in log.read("fraud").records for value in record.features.values()]
+    assert list(map(repr, found)) == list(map(repr, numbers))
+    assert {record.unit for record in log.read("fraud").records} == {unit}
+
+
+def test_an_infinite_number_is_refused():
+    with pytest.raises(ValueError, match="infinite"):
+        packed([1.0, float("inf")])
 
 
 def test_rows_that_could_not_be_answered_have_empty_answers(log):

@@ -26,7 +26,7 @@ from mlops_assets.lifecycle.ground_truth import FeedbackLog
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.serving.app import build_app
 from mlops_assets.serving.options import Options
-from mlops_assets.serving.scoring import Pace
+from mlops_assets.serving.pace import Pace
 from mlops_assets.serving.server import serve
 from mlops_assets_tests.serving.conftest import process, running, serves, wait_for
 from mlops_assets_tests.serving.slow import Slow

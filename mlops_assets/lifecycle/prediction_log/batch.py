@@ -1,12 +1,16 @@
-"""The answers to one request of several rows: one document, read as one record a row."""
+"""Rows that were answered together: one document, read as one record a row."""
 
+import base64
 import json
+import math
+import struct
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from mlops_assets.lifecycle.prediction_log.record import Record, refuse_not_finite
 
@@ -14,35 +18,42 @@ _BEGINNING = b'{"rows":'
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What `Record` is for one row, for several that were asked and answered together.
+    """What `Record` is for one row, for several that were answered together.
 
     Parameters
     ----------
     rows : int
         How many.
-    prediction_id : str
-        Of the request; row ``k`` has `row_ids` of it.
+    prediction_id : str or list of str
+        Of the request, or of each of several; its row ``k`` has `row_ids` of it.
+    latency_ms : float or list of float
+        Of the request, or of each of several.
     names : list of str
         The features.
     values : list
         In the order of ``names``, all rows one after the other, or each as a tuple of its own;
-        None for a missing number.
+        None for a missing number. Empty where there are ``numbers``.
     answers : dict of str to list, or list of dict
         Field by field, in each one value a row, or empty where there was no answer; or row by row.
     units : list of (str or None) or None
     at : list of (datetime or None) or None
         None, of a row or of all, where a row did not say when it happened: then, ``logged_at``.
     keys : list of dict or None
+    counts : list of int or None
+        The rows of each of several requests, one after the other.
+    numbers : bytes or None
+        The values of features that all are float64, from `packed`: JSON has them in base64, which
+        takes a fraction of the time and two thirds of the space of decimals.
     """
 
     rows: int
-    prediction_id: str
+    prediction_id: str | list[str]
     model: str
     version: int
     run_id: str
     variant: str
     status: int
-    latency_ms: float
+    latency_ms: float | list[float]
     logged_at: datetime
     names: list[str]
     values: list[Any]
@@ -50,6 +61,26 @@ class Batch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     units: list[str | None] | None = None
     at: list[datetime | None] | None = None
     keys: list[dict[str, Any]] | None = None
+    counts: list[int] | None = None
+    numbers: bytes | None = None
+
+
+def packed(values: list[float | None]) -> bytes:
+    """Numbers as float64 in little-endian order, NaN for a missing one.
+
+    Raises
+    ------
+    ValueError
+        For an infinite one.
+    """
+    form = f"<{len(values)}d"
+    try:
+        data = struct.pack(form, *values)
+    except struct.error:
+        data = struct.pack(form, *[math.nan if value is None else value for value in values])
+    if np.isinf(np.frombuffer(data, "<f8")).any():
+        raise ValueError("an infinite number is not JSON compliant")
+    return data
 
 
 def row_ids(prediction_id: str, rows: int) -> list[str]:
@@ -126,7 +157,7 @@ def decode_batch(document: bytes) -> list[Record]:
         batch = _decode_anything(document)
     moments = batch.at or [None] * batch.rows
     columns = (
-        row_ids(batch.prediction_id, batch.rows),
+        *_by_request(batch),
         _values_by_row(batch),
         _answers_by_row(batch),
         batch.units or [None] * batch.rows,
@@ -147,19 +178,33 @@ def decode_batch(document: bytes) -> list[Record]:
             features=dict(zip(batch.names, values, strict=True)),
             key=key,
             answer=answer,
-            latency_ms=batch.latency_ms,
+            latency_ms=latency_ms,
             variant=batch.variant,
             status=batch.status,
         )
-        for prediction_id, values, answer, unit, at, key in zip(*columns, strict=True)
+        for prediction_id, latency_ms, values, answer, unit, at, key in zip(*columns, strict=True)
     ]
 
 
 _DECODER = msgspec.json.Decoder(Batch)
 
 
+def _by_request(batch: Batch) -> tuple[list[str], list[float]]:
+    """The id of each row, and how long its request took."""
+    ids, latencies = batch.prediction_id, batch.latency_ms
+    if isinstance(ids, str) and not isinstance(latencies, list):
+        return row_ids(ids, batch.rows), [latencies] * batch.rows
+    if isinstance(ids, str) or not isinstance(latencies, list) or batch.counts is None:
+        raise ValueError("the requests are one by their id or latency, and several by the other")
+    requests = list(zip(ids, latencies, batch.counts, strict=True))
+    return (
+        [row_id for request, _, rows in requests for row_id in row_ids(request, rows)],
+        [latency for _, latency, rows in requests for _ in range(rows)],
+    )
+
+
 def _in_rows(values: list[Any]) -> bool:
-    return isinstance(values[0], list | tuple)
+    return bool(values) and isinstance(values[0], list | tuple)
 
 
 def _missing(values: list[Any]) -> int:
@@ -168,9 +213,13 @@ def _missing(values: list[Any]) -> int:
 
 
 def _values_by_row(batch: Batch) -> Sequence[Sequence[Any]]:
-    if _in_rows(batch.values):
-        return batch.values
-    return list(zip(*[iter(batch.values)] * len(batch.names), strict=True))
+    values = batch.values
+    if batch.numbers is not None:
+        numbers = np.frombuffer(batch.numbers, "<f8").tolist()
+        values = [None if math.isnan(number) else number for number in numbers]
+    elif _in_rows(values):
+        return values
+    return list(zip(*[iter(values)] * len(batch.names), strict=True))
 
 
 def _answers_by_row(batch: Batch) -> list[dict[str, Any]]:
@@ -191,6 +240,7 @@ def _encode_anything(batch: Batch) -> bytes:
         **msgspec.structs.asdict(batch),
         "logged_at": batch.logged_at.isoformat(),
         "at": moments or None,
+        "numbers": batch.numbers and base64.b64encode(batch.numbers).decode("ascii"),
     }
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -199,4 +249,10 @@ def _decode_anything(document: bytes) -> Batch:
     fields = json.loads(document)
     moments = [at and datetime.fromisoformat(at) for at in fields["at"] or ()]
     logged_at = datetime.fromisoformat(fields["logged_at"])
-    return Batch(**{**fields, "at": moments or None, "logged_at": logged_at})
+    numbers = fields.get("numbers")
+    known = {
+        "at": moments or None,
+        "logged_at": logged_at,
+        "numbers": numbers and base64.b64decode(numbers),
+    }
+    return Batch(**{**fields, **known})
