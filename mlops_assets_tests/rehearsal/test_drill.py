@@ -279,7 +279,8 @@ def test_that_nobody_was_called_is_told():
     [
         ({"windows": 0, "predictions": 26872, "seconds": 1800}, "no further windows, 26,872 "),
         ({"windows": 1, "seconds": 691200}, "1 further window, 8d"),
-        ({"predictions": 33, "seconds": 589}, "33 predictions, 589s"),
+        ({"predictions": 33, "seconds": 589}, "33 predictions, 9.82min"),
+        ({"seconds": 6775}, "1.88h"),
         ({"seconds": 0.126}, "0.1s"),
     ],
 )

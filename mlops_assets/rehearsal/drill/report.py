@@ -1,15 +1,14 @@
 """What a drill says."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import model_validator
 
-from mlops_assets.lifecycle.declaration import format_duration
 from mlops_assets.lifecycle.report_base import Report
 
 Rollback = Literal["worked", "failed", "not needed"]
-MINUTE = 60  # seconds
+UNITS = {"d": 86_400, "h": 3_600, "min": 60}  # in seconds
 
 
 class ScenarioOutcome(Report):
@@ -71,4 +70,7 @@ def detected_after(outcome: ScenarioOutcome, *, clock: bool = False) -> str:
 
 
 def _spelled(seconds: float) -> str:
-    return f"{seconds:.1f}s" if seconds < MINUTE else format_duration(timedelta(seconds=seconds))
+    for unit, size in UNITS.items():
+        if seconds >= size:
+            return f"{seconds / size:.3g}{unit}"
+    return f"{seconds:.1f}s"

@@ -60,7 +60,7 @@ class Kpi(Guardrail):
         elif low[-1] > -tolerated:
             verdict = "ok"
         ends = {
-            "violated": "the canary earns less, by more than is tolerated",
+            "violated": "the canary earns less beyond chance, and by more than the tolerated",
             "ok": "within limits",
             "not_enough": "not enough evidence",
         }

@@ -182,13 +182,13 @@ def _words(*, name, what, totals, estimate, low, high, budget, tolerated, **rest
     words = f"{name}: {what}: {side('canary')}, {side('champion')}; {ratio}, {known}; "
     words += f"tolerated {tolerated:g}: "
     if rest["verdict"] == "violated":
-        return words + "the canary is worse than the champion, by more than is tolerated"
+        return words + "worse than the champion beyond chance, and by more than the tolerated"
     if rest["verdict"] == "ok" and not (high is not None and high < tolerated):
         return words + f"within limits, its rate is below {rest['negligible']:g}"
     if rest["verdict"] == "ok":
         return words + "within limits"
     if low is not None and low > 1:
-        return words + "worse than the champion, though not shown to be by more than is tolerated"
+        return words + "worse than the champion beyond chance, but not by more than the tolerated"
     if rest["needed"] is None:
         return words + "no such event on either side yet, so nothing can be compared"
     return words + (
