@@ -30,7 +30,9 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser")))
 SCRIPT = "<script>document.title='pwned'</script>"
 IMAGE = '"><img src=x onerror="document.title=\'pwned\'">'
 LINK = "[click](javascript:alert(1)) ![x](http://evil.example/x.png)"
-HOSTILE = (SCRIPT, IMAGE, "{{ 7 * 7 }}", LINK, "' onload='alert(1)")
+# A product that no clock and no figure of the page shows by itself.
+TEMPLATE, EVALUATED = "{{ 48271 * 69621 }}", str(48271 * 69621)
+HOSTILE = (SCRIPT, IMAGE, TEMPLATE, LINK, "' onload='alert(1)")
 
 
 class Page(HTMLParser):
@@ -154,7 +156,7 @@ def test_hostile_names_values_and_words_stay_text(html):
     assert_harmless(page)
     for text in HOSTILE:
         assert text in page.text
-    assert "49" not in re.findall(r"\b49\b", page.text.replace("7 * 7", ""))
+    assert EVALUATED not in page.text
 
 
 def test_a_model_card_is_as_harmless(card):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,7 +221,8 @@ def test_the_page_is_one_file_that_needs_nothing_else(played):
     text = (played["home"] / "report.html").read_text("utf-8")
     assert text.count("<img") == 1
     assert "data:image/png;base64," in text
-    assert "http" not in text.replace("http-equiv", "")
+    words_alone = re.sub(r'"data:image/png;base64,[^"]*"', "", text)
+    assert "http" not in words_alone.replace("http-equiv", "")
     for words in ("never", "always", "declared", week(CHANGE), "below floor"):
         assert words in text
 
