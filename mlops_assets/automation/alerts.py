@@ -1,5 +1,6 @@
 """Alerts about runs, and the sensor that delivers whatever could not be delivered at once."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import dagster as dg
 from mlops_assets.assets.evaluation_report import GATE
 from mlops_assets.assets.keys import ALERTS_TAG, models_of, words_for
 from mlops_assets.lifecycle.alerts import Alert
+from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.spec import load_specs
 from mlops_assets.resources import Notifier, Platform
 
@@ -37,7 +39,7 @@ def failure_sensor(defs: Path) -> dg.SensorDefinition:
         run = context.dagster_run
         refusal = gate_refusal(context.instance, run.run_id)
         what = words_for(run)
-        for model, channels in _told(run, defs):
+        for model, channels in _told(run, defs, context.log):
             alert = Alert(
                 model=model,
                 kind="failure" if refusal is None else "rejected",
@@ -51,14 +53,19 @@ def failure_sensor(defs: Path) -> dg.SensorDefinition:
     return alert_on_failure
 
 
-def _told(run: dg.DagsterRun, defs: Path) -> Iterator[tuple[str, list[str]]]:
+def _told(run: dg.DagsterRun, defs: Path, log: logging.Logger) -> Iterator[tuple[str, list[str]]]:
     """The models that a run is about, each with its channels."""
     models = models_of(run)
     if ALERTS_TAG in run.tags or not models:
         channels = run.tags.get(ALERTS_TAG, "console").split(",")
         yield from ((model, channels) for model in models or {run.job_name})
         return
-    specs = load_specs(defs)
+    try:
+        specs = load_specs(defs)
+    except DeclarationError as error:
+        # Edited since it was loaded: that is no reason to tell nobody.
+        log.warning("the channels are not known: %s", error)
+        specs = {}
     for model in sorted(models):
         yield model, specs[model][0].alerts if model in specs else ["console"]
 

@@ -54,6 +54,8 @@ def _converted(values: "Series", dtype) -> "Series":
     known = values.notna()
     if not numbers.notna().equals(known) or not (numbers[known].abs() <= _EXACT).all():
         return values
+    if is_text:  # to the last bit, as `to_numeric` is not
+        numbers = values.where(known).astype(object).map(float, na_action="ignore").astype(float)
     if not known.all() and not (is_float_dtype(dtype) or is_extension_array_dtype(dtype)):
         return values
     try:
