@@ -1,6 +1,7 @@
 """The models that are served: they follow the aliases of the registry."""
 
 import logging
+import re
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,9 @@ STOP_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
 # Until it has started.
 FIRST_BEAT_SECONDS = 60.0
+
+# As MLflow counts; Python refuses to read a number of thousands of digits.
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +157,7 @@ class Models:
             if number == str(model.version.number):
                 return Routed(model, PINNED)
         target = self._targets.get(name)
-        if target is not None and number.isdecimal():
+        if target is not None and _NUMBER.fullmatch(number):
             former = self._versions.known(Wanted(name, target.registered_at, int(number)))
             if former is not None:
                 return Routed(former, PINNED)
