@@ -1,15 +1,21 @@
 """A server with a canary and a shadow: who is answered by which version."""
 
+import contextlib
+import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
 
+from mlops_assets.lifecycle.artifact import Feature, Serving
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW, SHARE_TAG
 from mlops_assets.lifecycle.rollout.journal import Journal
-from mlops_assets_tests.serving.conftest import running, wait_for
+from mlops_assets_tests.serving import slow
+from mlops_assets_tests.serving.conftest import running, serves, wait_for
 
 UNITS = [f"card-{number}" for number in range(400)]
 
@@ -109,6 +115,88 @@ def test_a_rollback_needs_no_loading_the_former_champion_is_still_there(shop):
     bench.registry.set_alias("shop", CHAMPION, first.number)
     wait_for(lambda: answered_by(client, "shop", UNITS[:1]) == {UNITS[0]: 1})
     assert client.get("/v2/models/shop").json()["loaded_at"] < loaded
+
+
+def gated(bench, model):
+    """A version that can't be loaded before the gate is opened."""
+    slow.BEGUN.clear()
+    slow.GATE.clear()
+    trusted = (*bench.settings.trusted_types, "mlops_assets_tests.serving.slow.Gated")
+    bench.settings = bench.registry.settings = replace(bench.settings, trusted_types=trusted)
+    serving = Serving(
+        model=model,
+        task="regression",
+        features=[Feature(name="x", dtype="float64")],
+        unit=None,
+        time=None,
+        key=[],
+    )
+    return bench.register(slow.Gated(), serving, pd.DataFrame({"x": [1.0]}))
+
+
+@pytest.mark.parametrize("role", [CHAMPION, CANARY])
+@pytest.mark.parametrize("model", ["line", "other"])
+def test_a_version_that_takes_long_to_load_keeps_no_rollback_waiting(own_bench, model, role):
+    """Neither that of another model, nor that of its own."""
+    first, second = own_bench.line("line", 1.0), own_bench.line("line", 2.0)
+    own_bench.promote(own_bench.line("other", 3.0))
+    own_bench.registry.set_alias("line", "previous", first.number)
+    own_bench.promote(first)
+    late = gated(own_bench, model)
+
+    try:
+        with running(own_bench.settings) as client:
+            own_bench.promote(second)
+            wait_for(serves(client, second))
+            own_bench.registry.set_alias(model, role, late.number)
+            assert slow.BEGUN.wait(15)
+            own_bench.promote(first)
+            wait_for(serves(client, first))
+            slow.GATE.set()
+            if model == "other" and role == CHAMPION:
+                wait_for(serves(client, late))
+    finally:
+        slow.GATE.set()
+
+
+@contextlib.contextmanager
+def silent_store():
+    """A server that takes requests and answers none; gives its URL, and what is set by the first."""
+    asked, over = threading.Event(), threading.Event()
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            over.wait(60)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts", asked
+        finally:
+            over.set()
+            store.shutdown()
+
+
+def test_a_store_that_does_not_answer_keeps_no_rollback_waiting(own_bench):
+    first, second = own_bench.line("line", 1.0), own_bench.line("line", 2.0)
+    own_bench.registry.set_alias("line", "previous", first.number)
+    own_bench.promote(first)
+    with silent_store() as (url, asked):
+        settings = replace(own_bench.settings, artifact_url=url)
+        tags = {"digest": first.digest}
+        elsewhere = own_bench.registry.create("far", f"{url}/1", first.run_id, None, tags)
+        with running(settings) as client:
+            own_bench.promote(second)
+            wait_for(serves(client, second))
+            own_bench.promote(elsewhere)
+            assert asked.wait(15)
+            own_bench.promote(first)
+            wait_for(serves(client, first))
 
 
 def shadowed(bench, model):

@@ -418,7 +418,13 @@ def test_each_row_of_a_request_has_a_label_of_its_own(bench, card):
         asked = [record for record in records if record.prediction_id in ids]
         known = log.known("operated", asked).by_prediction
         assert known == {i: n % 2 for n, i in enumerate(ids)}
-        for wrong in (ids[0][:31], f"{ids[0]}-1", f"{ids[0][:32]}\n", f"{ids[0][:32]}-", f"{ids[0][:32]}-01"):
+        for wrong in (
+            ids[0][:31],
+            f"{ids[0]}-1",
+            f"{ids[0][:32]}\n",
+            f"{ids[0][:32]}-",
+            f"{ids[0][:32]}-01",
+        ):
             label = {"prediction_id": wrong, "label": 1}
             reply = client.post("/v2/models/operated/feedback", json={"labels": [label]})
             assert (reply.status_code, "expected 32" in reply.text) == (422, True), wrong
