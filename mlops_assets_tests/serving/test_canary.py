@@ -161,7 +161,7 @@ def test_a_version_that_takes_long_to_load_keeps_no_rollback_waiting(own_bench, 
 
 @contextlib.contextmanager
 def silent_store():
-    """A server that takes requests and answers none; gives its URL, and what is set by the first."""
+    """A store that takes requests and answers none; gives its URL, and what the first one sets."""
     asked, over = threading.Event(), threading.Event()
 
     class Silent(BaseHTTPRequestHandler):

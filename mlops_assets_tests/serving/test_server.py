@@ -1,8 +1,10 @@
 """The REST server against a real registry: answers, swaps, refusals, crashes."""
 
+import contextlib
 import shutil
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -324,6 +326,17 @@ def test_model_without_champion_stops_being_served(client, bench):
 
 def _files(version) -> Path:
     return Path(unquote(urlsplit(version.source).path))
+
+
+def test_every_model_of_a_large_registry_is_served(own_bench):
+    last = own_bench.line("zebra", 2.0)
+    own_bench.promote(last)
+    with contextlib.closing(sqlite3.connect(own_bench.database)) as database, database:
+        row = "insert into registered_models (name, creation_time) values (?, 1)"
+        database.executemany(row, [(f"model {n}",) for n in range(1500)])
+    assert len(own_bench.registry.models()) == 1501
+    with running(own_bench.settings) as client:
+        wait_for(serves(client, last))
 
 
 def test_tampered_version_is_refused_and_the_old_one_serves_on(client, bench):
