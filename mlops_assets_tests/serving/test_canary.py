@@ -121,7 +121,12 @@ def gated(bench, model):
     """A version that can't be loaded before the gate is opened."""
     slow.BEGUN.clear()
     slow.GATE.clear()
-    trusted = (*bench.settings.trusted_types, "mlops_assets_tests.serving.slow.Gated")
+    return made_of(bench, slow.Gated(), model)
+
+
+def made_of(bench, estimator, model):
+    """A version of an estimator of column x."""
+    trusted = (*bench.settings.trusted_types, f"{slow.__name__}.{type(estimator).__name__}")
     bench.settings = bench.registry.settings = replace(bench.settings, trusted_types=trusted)
     serving = Serving(
         model=model,
@@ -131,7 +136,7 @@ def gated(bench, model):
         time=None,
         key=[],
     )
-    return bench.register(slow.Gated(), serving, pd.DataFrame({"x": [1.0]}))
+    return bench.register(estimator, serving, pd.DataFrame({"x": [1.0]}))
 
 
 @pytest.mark.parametrize("role", [CHAMPION, CANARY])
@@ -226,6 +231,22 @@ def test_a_shadow_sees_everything_and_answers_nobody(shop):
     records = PredictionLog(bench.settings.prediction_log).read("shop").records
     (pinned,) = [r for r in records if r.variant == "pinned"]
     assert pinned.version == 1
+
+
+def test_a_shadow_that_answers_nonsense_has_failed_and_is_asked_again(own_bench):
+    """No answer would be a line that nobody can read, an object one that nobody can write."""
+    own_bench.promote(own_bench.line("short", 2.0))
+    short = made_of(own_bench, slow.Short(), "short")
+    own_bench.registry.set_alias("short", SHADOW, short.number)
+    with running(own_bench.settings) as client:
+        wait_for(lambda: client.get("/v2/models/short/versions/2").status_code == 200)
+        for x in ([1000.0, 1.0], [-1000.0], [2.0]):
+            reply = client.post("/predict/short", json=[{"x": value} for value in x])
+            assert reply.status_code == 200, reply.text
+        seen = wait_for(lambda: len(found := shadowed(own_bench, "short")) == 4 and found)
+    assert sorted((r.features["x"], r.status, r.answer.get("prediction")) for r in seen) == [
+        (-1000.0, 500, None), (1.0, 500, None), (2.0, 200, 0.0), (1000.0, 500, None)
+    ]  # fmt: skip
 
 
 def test_a_version_that_fails_is_logged_as_failed_under_its_own_name(own_bench):
