@@ -88,6 +88,27 @@ def test_columns_selected_by_name_need_a_frame():
     assert for_arrays(estimator, TASK, reader, rows) is None
 
 
+class Warns(LogisticRegression):
+    """Warns of arrays, and goes on."""
+
+    went_on = False
+
+    def predict_proba(self, X):
+        if not hasattr(X, "columns"):
+            warnings.warn("no names", UserWarning, stacklevel=2)
+            type(self).went_on = True
+        return super().predict_proba(X)
+
+
+def test_what_warns_of_arrays_needs_a_frame_and_nobody_elses_warning_becomes_an_error():
+    dtypes = {"a": "float64", "b": "float64"}
+    frame, reader = frame_of(dtypes), reader_of(dtypes)
+    estimator = Warns().fit(frame.to_numpy(), frame["a"] > 4)
+    rows = reader.rows(frame[:2].to_dict("records")).values
+    assert for_arrays(estimator, TASK, reader, rows) is None
+    assert Warns.went_on
+
+
 @pytest.mark.parametrize(
     "dtypes", [{"a": "float32", "b": "float64"}, {"a": "int64"}, {"a": "Float64", "b": "float64"}]
 )
