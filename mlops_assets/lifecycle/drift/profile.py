@@ -43,6 +43,15 @@ class Numbers(Report):
     maximum: float | None = None
     windows: list[list[int]] = Field(default_factory=list)
 
+    @property
+    def at_median(self) -> float | None:
+        """The share of the numbers that are the median; None where others are in its bin."""
+        if self.median not in self.edges:
+            return None
+        place = self.edges.index(self.median)
+        alone = self.means[place] == self.median
+        return self.counts[place] / sum(self.counts) if alone else None
+
 
 class Categories(Report):
     """Rows counted by category.
@@ -161,7 +170,7 @@ class ColumnProfile(Report):
         """The column as a report shows it."""
         facts: dict[str, Any] = {}
         if self.numbers is not None:
-            names = ("mean", "sd", "minimum", "median", "maximum")
+            names = ("mean", "sd", "minimum", "median", "maximum", "at_median")
             facts = {name: getattr(self.numbers, name) for name in names}
         if self.categories is not None and self.categories.asked:
             facts["unseen"] = self.categories.unseen / self.categories.asked
