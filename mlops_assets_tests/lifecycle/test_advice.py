@@ -588,7 +588,8 @@ def test_costs_that_doubled_are_a_level():
 def test_labels_may_be_absurd_as_well(highest, action):
     counts = np.random.default_rng(0).poisson(0.2, 5000)
     label = column("claims", role="label", reference=side(counts), live=side([*counts, highest]))
-    frequency = spec(task="count_regression", gate={"metric": "mean_poisson_deviance", "margin": 0.01})
+    gate = {"metric": "mean_poisson_deviance", "margin": 0.01}
+    frequency = spec(task="count_regression", gate=gate)
     assert advise(frequency, drift(label, *CALM), RIGHT, now=DUE).action == action
 
 

@@ -17,8 +17,8 @@ class AbsurdValues(AdviceRule):
     Beyond ten times the reach of the reference from its median, a hundred times where the
     reference has a long tail itself (more than ten standard deviations from median to extreme);
     more where the window has more rows than the reference. And extremes such as -1 or 9999 that
-    stand for "not known", where the reference has nothing near; nine claims are nine claims, so that
-    of labels only -1 is one.
+    stand for "not known", where the reference has nothing near; nine claims are nine claims, so
+    that of labels only -1 is one.
     """
 
     action = "fix_the_data"
