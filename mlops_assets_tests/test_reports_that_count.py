@@ -21,14 +21,13 @@ def live(lab):
 
 
 def report(lab, number, verdict, *, fails=False):
-    """A run that reports on a window, and dies after it where ``fails``."""
+    """A run that reports on a window (None: all), and dies after it where ``fails``."""
+    window = None if number is None else week(number, FIRST)
 
     @dg.op
     def reports(context):
         context.log_event(
-            dg.AssetMaterialization(
-                DRIFT, partition=week(number, FIRST), metadata={"verdict": verdict}
-            )
+            dg.AssetMaterialization(DRIFT, partition=window, metadata={"verdict": verdict})
         )
         if fails:
             raise RuntimeError("no labels table")
@@ -74,3 +73,23 @@ def test_a_window_that_was_marked_by_hand_is_no_report_and_stops_no_sensor(live,
     data, told = tick(live)
     assert told == [week(2, FIRST)]
     assert "marked as materialized by hand, which is no report" in data.skip_message
+
+
+def test_without_windows_people_are_told_though_the_event_log_is_a_new_one(lab):
+    """Its events count from 1 again, as after a move to PostgreSQL."""
+    lab.declare(
+        weekly(
+            "live",
+            cadence="none",
+            start=None,
+            columns={"target": "bought", "time": "at", "key": ["visit"]},
+            training={"hold_out": 0.25},
+        )
+    )
+    report(lab, None, "drifted")
+    assert len(tick(lab)[1]) == 1
+    assert len(tick(lab)[1]) == 1
+    with dg.instance_for_test() as another:
+        lab.instance = another
+        report(lab, None, "drifted")
+        assert len(tick(lab)[1]) == 2

@@ -7,8 +7,6 @@ from mlops_assets.lifecycle.drift.methods.base import DriftMethod
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops_assets.lifecycle.drift.pairs import Side
-
 # Of its size: what floats of one number may differ by, whatever the order of a sum.
 ROUNDING = 1e-12
 # What stands in for the deviation of a constant; of its size where that is below one.
@@ -35,12 +33,12 @@ class Wasserstein(DriftMethod):
         gap = np.cumsum(live.shares - reference.shares, axis=1)[:, :-1]
         body = np.abs(gap) @ np.diff(pair.places)
         ends = np.abs(live.low - reference.low) + np.abs(live.high - reference.high)
-        return (body + ends) / _spread(reference, float(np.abs(pair.places).max()))
+        return (body + ends) / _spread(reference.sd, float(np.abs(pair.places).max()))
 
 
-def _spread(side: "Side", size: float) -> "np.ndarray":
+def _spread(sd: "np.ndarray", size: float) -> "np.ndarray":
     """The standard deviation of each draw; something that is not 0 where numbers are constant."""
     import numpy as np
 
     constant = LEAST_SPREAD * (min(1.0, size) or 1.0)
-    return np.where(side.sd > ROUNDING * size, side.sd, constant)
+    return np.where(sd > ROUNDING * size, sd, constant)
