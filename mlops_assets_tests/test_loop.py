@@ -79,7 +79,8 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     asked.loc[late, "interest"] = frame.loc[late, "interest"].sample(frac=1, random_state=0) + 1.5
     asked.loc[late, "interest"] = asked.loc[late, "interest"].to_numpy()[::-1]
     lab.write(frame)
-    lab.declare(weekly(monitoring__decay={"drop": 0.1}))
+    drift = {"multivariate": "domain_classifier"}
+    lab.declare(weekly(monitoring={"decay": {"drop": 0.1}, "drift": drift}))
     assert lab.fill(0, 3).success
     with lab.server() as url:
         assert lab.run("lifecycle", week(2)).success
@@ -99,7 +100,8 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     assert len(joined) == 400
     assert (joined["bought"] == joined["bought_true"]).all()
     assert (joined["unit"] == joined["customer"]).all()
-    assert lab.stored("drift_report", week(3)).verdict == "stable"
+    unmoved = lab.stored("drift_report", week(3))
+    assert (unmoved.verdict, unmoved.multivariate.verdict) == ("stable", "stable")
     healthy = lab.stored("performance_report", week(3))
     assert healthy.verdict == "healthy"
     assert healthy.labelled == 400
@@ -112,7 +114,7 @@ def test_live_traffic_is_watched_from_the_answer_to_the_verdict(lab):
     early = lab.run("monitoring", week(4))
     assert early.success, errors(early)
     drifted = lab.stored("drift_report", week(4))
-    assert drifted.verdict == "drifted"
+    assert (drifted.verdict, drifted.multivariate.verdict) == ("drifted", "drifted")
     assert "interest" in [c.column for c in drifted.columns if c.verdict == "drifted"]
     assert "minutes" not in [c.column for c in drifted.columns if c.verdict == "drifted"]
     assert lab.file("drift_report", week(4)).with_suffix(".html").stat().st_size > 100_000

@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.profiling import windows_counted
+from mlops_assets.lifecycle.drift.reading import read
+from mlops_assets.lifecycle.drift.scan import collect
+from mlops_assets.lifecycle.drift.unit_codes import UNIT_CODE, unit_codes
+from mlops_assets.lifecycle.drift.unit_counts import unit_of
 from mlops_assets.lifecycle.drift.units import with_windows
+from mlops_assets.lifecycle.errors import EvidenceError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +26,30 @@ def sample(spec: "ModelSpec", estimator: Any, unseen: "pd.DataFrame") -> "pd.Dat
     """Rows of the hold-out with answers and labels, to draw and to sample from.
 
     Rows the model was fitted on would not do: its answers to them are more certain than any
-    that live traffic will get. Shape (n_rows <= 20,000, n_features + n_watched + 1 label);
-    rankings have neither features nor a label.
+    that live traffic will get. Shape (n_rows <= 20,000, n_features + n_watched + 1 label), and one
+    column more, `UNIT_CODE`, where units are declared; rankings have neither features nor a label.
+
+    Raises
+    ------
+    EvidenceError
+        When a feature has the name of that column.
     """
     import pandas as pd
 
     rows = _asked(spec, unseen, SAMPLE_ROWS)
-    answers = _answers(spec, estimator, rows)
-    return pd.concat([_known(spec, rows), answers], axis=1)
+    made = pd.concat([_known(spec, rows), _answers(spec, estimator, rows)], axis=1)
+    unit = _unit(spec)
+    if unit is None:
+        return made
+    if UNIT_CODE in made:
+        raise EvidenceError(f"{spec.name}: no feature can be named {UNIT_CODE!r}")
+    read_rows = read(rows, only=[unit])
+    names = collect(read_rows.frame.select(unit_of(read_rows, unit))).to_series()
+    return made.assign(**{UNIT_CODE: unit_codes(names)})
+
+
+def _unit(spec: "ModelSpec") -> str | None:
+    return spec.columns.unit if spec.task_type.tabular else None
 
 
 def profile(
@@ -45,10 +66,10 @@ def profile(
     drawn : DataFrame
         What `sample` gave.
     """
-    unit = spec.columns.unit if spec.task_type.tabular else None
+    unit = _unit(spec)
     made = Profile.of(_with_unit(_known(spec, data.unseen), data.unseen, unit), unit=unit)
     asked = _asked(spec, data.unseen, SAMPLE_ROWS)
-    drawn = drawn.drop(columns=[c for c in made.names if c in drawn])
+    drawn = drawn.drop(columns=[c for c in (*made.names, UNIT_CODE) if c in drawn])
     answered = Profile.of(_with_unit(drawn, asked, unit), unit=unit)
     columns = [*made.columns, *answered.columns]
     rows = max(made.rows, answered.rows)

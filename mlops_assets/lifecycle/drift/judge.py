@@ -13,6 +13,7 @@ from mlops_assets.lifecycle.drift.methods import METHODS, DriftMethod
 from mlops_assets.lifecycle.drift.methods.domain_classifier import DomainClassifier
 from mlops_assets.lifecycle.drift.pairs import DRAWS, pair_of_categories, pair_of_numbers
 from mlops_assets.lifecycle.drift.profile import Profile
+from mlops_assets.lifecycle.drift.reading import read
 from mlops_assets.lifecycle.drift.report import (
     ColumnDrift,
     DriftReport,
@@ -21,6 +22,7 @@ from mlops_assets.lifecycle.drift.report import (
     Role,
 )
 from mlops_assets.lifecycle.drift.scan import scan
+from mlops_assets.lifecycle.drift.unit_codes import UNIT_CODE
 from mlops_assets.lifecycle.drift.units import live_units, worth
 from mlops_assets.lifecycle.errors import EvidenceError
 
@@ -77,6 +79,7 @@ def drift(
     version : int
     samples : tuple, optional
         With ``multivariate``: rows of the reference and of the window, where profiles are given.
+        Whose the former are says their column `UNIT_CODE`.
     unit : str, optional
         The column that tells whose a row is, in whichever side is given as rows.
 
@@ -99,8 +102,12 @@ def drift(
         columns = judge(policy, before, now, roles=roles(spec), seed=seed)
     except EvidenceError as error:
         raise EvidenceError(f"{spec.name}: {error}") from None
-    rows = samples or (reference, live)
-    joint = _together(policy, before, columns, rows, seed) if policy.multivariate else None
+    joint = None
+    if policy.multivariate:
+        rows = samples or (reference, live)
+        units = (_unit_of_sample(samples[0]) if samples else unit, unit)
+        whose = units if before.knows_units else None
+        joint = _together(policy, before, columns, rows, whose, seed)
     verdict = _verdict([*columns, *([joint] if joint else [])])
     return DriftReport(
         model=spec.name,
@@ -119,6 +126,11 @@ def drift(
         html=None,
         created_at=datetime.now(UTC),
     )
+
+
+def _unit_of_sample(rows: Any) -> str | None:
+    """Samples from before units were stored in them do not tell."""
+    return UNIT_CODE if UNIT_CODE in read(rows, only=[UNIT_CODE]).columns else None
 
 
 def _scanned(live: Any, before: Profile, unit: str | None) -> Profile:
@@ -184,7 +196,12 @@ def _verdict(parts: list[ColumnDrift | JointDrift]) -> DriftVerdict:
 
 
 def _together(
-    policy: "DriftPolicy", before: Profile, judged: list[ColumnDrift], rows: Any, seed: int
+    policy: "DriftPolicy",
+    before: Profile,
+    judged: list[ColumnDrift],
+    rows: tuple[Any, Any],
+    units: tuple[str | None, str | None] | None,
+    seed: int,
 ) -> JointDrift:
     """The verdict on the features and answers that can be compared, all together."""
     if any(isinstance(side, Profile) for side in rows):
@@ -196,6 +213,7 @@ def _together(
         probability=policy.false_alarms * JOINT_BUDGET,
         min_effect=policy.min_effect,
         seed=seed,
+        units=units,
     )
 
 

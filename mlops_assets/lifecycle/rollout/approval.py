@@ -14,8 +14,8 @@ from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
     grounds,
+    next_change,
     refuse_moved_alias,
-    refuse_retired,
     refuse_taken_back,
     verify,
 )
@@ -68,10 +68,7 @@ def approve(
     """
     require_words(who, why)
     model = report.model
-    with journal.exclusive(model):
-        journal.verify()
-        complete(registry, journal, model)
-        refuse_retired(journal, model)
+    with next_change(registry, journal, model):
         challenger = registry.version(model, report.verdict.challenger_version)
         champion = registry.aliases(model).get(CHAMPION)
         refuse_moved_alias(journal, model, champion)

@@ -6,6 +6,8 @@ from what the first row says, wherever a crash cut it off; a champion serves all
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,6 +38,24 @@ from mlops_assets.lifecycle.rollout.history import (
     retired,
 )
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
+
+
+@contextmanager
+def next_change(registry: Registry, journal: Journal, model: str) -> Iterator[None]:
+    """The right to let a version of a model go further: alone, and with nothing left undone.
+
+    Raises
+    ------
+    EvidenceError
+        When the rollout journal was edited.
+    RolloutError
+        When the model is retired, or somebody else changes it for longer than half a minute.
+    """
+    with journal.exclusive(model):
+        journal.verify()
+        complete(registry, journal, model)
+        refuse_retired(journal, model)
+        yield
 
 
 def complete(registry: Registry, journal: Journal, model: str) -> Entry | None:

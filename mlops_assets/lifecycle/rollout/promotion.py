@@ -8,6 +8,7 @@ from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
     grounds,
+    next_change,
     refuse_moved_alias,
     refuse_retired,
     refuse_taken_back,
@@ -73,10 +74,7 @@ def promote(
         When the challenger's files are not those that were judged.
     """
     model = report.model
-    with journal.exclusive(model):
-        journal.verify()
-        complete(registry, journal, model)
-        refuse_retired(journal, model)
+    with next_change(registry, journal, model):
         challenger = registry.version(model, report.verdict.challenger_version)
         aliases = registry.aliases(model)
         refuse_moved_alias(journal, model, aliases.get(CHAMPION))
@@ -126,10 +124,7 @@ def adopt(registry: Registry, journal: Journal, version: Version, *, who: str, w
         When the version's files are not those that were registered.
     """
     model = version.model
-    with journal.exclusive(model):
-        journal.verify()
-        complete(registry, journal, model)
-        refuse_retired(journal, model)
+    with next_change(registry, journal, model):
         if registry.aliases(model).get(CHAMPION) == version.number:
             return last_change(journal, model)
         if had_champion(registry, journal, model):

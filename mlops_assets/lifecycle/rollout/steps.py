@@ -10,8 +10,8 @@ from mlops_assets.lifecycle.rollout.changes import (
     carry_out,
     complete,
     grounds,
+    next_change,
     refuse_moved_alias,
-    refuse_retired,
     refuse_taken_back,
     verify,
     verify_files,
@@ -75,10 +75,7 @@ def begin(
         was rolled back before; when the champion's alias was moved by other means.
     """
     model = report.model
-    with journal.exclusive(model):
-        journal.verify()
-        complete(registry, journal, model)
-        refuse_retired(journal, model)
+    with next_change(registry, journal, model):
         challenger = registry.version(model, report.verdict.challenger_version)
         rollout = under_way(journal, model)
         if rollout is not None:
@@ -138,10 +135,7 @@ def advance(
     ArtifactError
         When its files are not those that were judged.
     """
-    with journal.exclusive(model):
-        journal.verify()
-        complete(registry, journal, model)
-        refuse_retired(journal, model)
+    with next_change(registry, journal, model):
         rollout = _required(journal, model)
         if rollout.version != version:
             raise RolloutError(f"{model} v{rollout.version} is on its way, not v{version}")

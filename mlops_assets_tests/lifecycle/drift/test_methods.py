@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import entropy, ks_2samp, rankdata, wasserstein_distance
+from scipy.stats import entropy, ks_2samp, wasserstein_distance
 from scipy.stats.contingency import association
 
-from mlops_assets.lifecycle.drift.methods.domain_classifier import auc_threshold
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.scan import scan
 from mlops_assets.lifecycle.errors import EvidenceError
@@ -109,46 +108,3 @@ def test_policy_names_methods():
         compared(mixed(), mixed(), columns={"region": "wasserstein"})
     with pytest.raises(ValueError, match="methods"):
         DriftPolicy.model_validate({"methods": {"numeric": "euclid"}})
-
-
-# --- all columns together ---------------------------------------------------------------------
-
-
-def together(correlation, seed, rows=2_000):
-    rng = np.random.default_rng(seed)
-    both = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], rows)
-    return pd.DataFrame(both, columns=["x", "z"]).assign(region=rng.choice(list("nse"), rows))
-
-
-def test_classifier_finds_what_no_column_shows():
-    policy = {"multivariate": "domain_classifier"}
-    calm = compared(together(0, 1), together(0, 2), **policy)
-    assert (calm.verdict, calm.multivariate.verdict) == ("stable", "stable")
-    moved = compared(together(0, 1), together(0.8, 2), **policy)
-    assert {c.verdict for c in moved.columns} == {"stable"}
-    assert (moved.verdict, moved.drifted, moved.multivariate.verdict) == (
-        "drifted",
-        True,
-        "drifted",
-    )
-    assert moved.multivariate.columns == ["x", "z", "region"]
-    assert compared(together(0, 1), together(0.8, 2)).multivariate is None
-
-
-def test_classifier_needs_rows():
-    reference = Profile.of(together(0, 1))
-    with pytest.raises(EvidenceError, match="multivariate compares rows"):
-        compared(reference, together(0, 2), multivariate="domain_classifier")
-
-
-def test_classifier_leaves_out_what_is_broken():
-    live = together(0, 2).assign(z=np.inf, region=None)
-    found = compared(together(0, 1), live, multivariate="domain_classifier")
-    assert (found.verdict, found.multivariate.verdict) == ("broken", "insufficient_data")
-
-
-def test_classifiers_threshold_is_mann_and_whitneys():
-    # Without drift the area is that of ranks dealt out by chance.
-    ranks = rankdata(np.random.default_rng(0).normal(size=(4_000, 400)), axis=1)[:, :200]
-    areas = (ranks.sum(axis=1) - 200 * 201 / 2) / 200**2
-    assert auc_threshold(200, 200, 0.05, 0.0) == pytest.approx(np.quantile(areas, 0.95), abs=0.003)

@@ -10,6 +10,7 @@ from mlops_assets.lifecycle import reference
 from mlops_assets.lifecycle.drift.judge import judge
 from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.scan import scan
+from mlops_assets.lifecycle.drift.unit_codes import UNIT_CODE
 from mlops_assets.lifecycle.drift.unit_counts import KEPT, UnitCounts
 from mlops_assets.lifecycle.drift.units import (
     likeness_of,
@@ -180,7 +181,13 @@ def test_a_version_keeps_how_much_its_units_are_alike():
     rows = {f"w{n}": of_customers(rng, columns=2).assign(y=1.0, at=at) for n in range(4)}
     data = TrainingData.of(it, {k: rows[k] for k in ("w0", "w1", "w2")}, {"w3": rows["w3"]}, "c")
     model = DummyRegressor().fit(data.seen[["0", "1", "kind"]], data.seen["y"])
-    made = reference.profile(it, model, data, reference.sample(it, model, data.unseen))
+    drawn = reference.sample(it, model, data.unseen)
+    whose = data.unseen.groupby("0", sort=False)["who"].first()[drawn["0"]]
+    assert (pd.factorize(whose)[0] == drawn[UNIT_CODE] // 2).all()
+    made = reference.profile(it, model, data, drawn)
+    renamed = data.unseen.rename(columns={"0": UNIT_CODE})
+    with pytest.raises(EvidenceError, match="no feature can be named '__unit__'"):
+        reference.sample(it, model, renamed)
     assert made.names == ["0", "1", "kind", "y", "prediction"]
     assert (made.pooled, len(made.windows)) == (1, 4)
     assert (made["0"].likeness, made["0"].rows_a_unit) == pytest.approx((1, EACH))

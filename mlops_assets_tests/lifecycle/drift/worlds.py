@@ -26,8 +26,9 @@ def spec(**policy) -> ModelSpec:
     )
 
 
-def compared(reference, live, window="w", unit=None, **policy):
-    return drift(spec(**policy), reference, live, window=window, version=3, unit=unit)
+def compared(reference, live, window="w", unit=None, samples=None, **policy):
+    asked = {"window": window, "version": 3, "unit": unit, "samples": samples}
+    return drift(spec(**policy), reference, live, **asked)
 
 
 def column(reference, live, **policy):
