@@ -26,7 +26,7 @@ class Numbers(Report):
     counts, means : list of length n_edges + 1
         How many numbers each bin holds, and their mean; a bin without any has an edge's value.
     low, high : list of (value, count)
-        What the first and the last bin hold, in up to 16 groups.
+        What the first and the last bin hold, in up to 16 groups, of live rows up to 34.
     windows : list of list of int
         ``counts`` of each reference window, for the noise between windows.
     """
