@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from mlops_assets.lifecycle.drift.pairs import Pair
 
 
-# An alarm that is as near to its limit is dealt out anew until so many draws should be beyond it.
-NEAR = 2.0
-BEYOND = 4
-MOST_DRAWS = 20_000
-
-
 @dataclass(frozen=True)
 class Measure:
     """A method on a pair: what is compared with one threshold.
@@ -43,13 +37,13 @@ class Measure:
         pair = self.pair
         return float(self.method.distance(pair.reference, pair.live, pair)[0])
 
-    def noise(self, rng: "np.random.Generator", draws: int = DRAWS) -> "np.ndarray":
+    def noise(self, rng: "np.random.Generator") -> "np.ndarray":
         """The distance once the pooled rows are dealt out anew, shape (n_draws,)."""
-        return self.method.distance(*self.pair.redrawn(draws, rng), self.pair)
+        return self.method.distance(*self.pair.redrawn(DRAWS, rng), self.pair)
 
 
 def noise_limits(
-    measures: list[Measure], probability: float, pooled: int, seed: int, least: float = 0.0
+    measures: list[Measure], probability: float, pooled: int, seed: int
 ) -> "np.ndarray":
     """What no distance of a report exceeds without drift, but with a probability.
 
@@ -65,17 +59,10 @@ def noise_limits(
     on the counts of bins). Where there are two reference windows or more, a limit is widened by
     what these differ beyond chance, see `between`.
 
-    Of a few rows with huge values neither sd nor 400 draws tell what happens once in a thousand
-    times. A distance that exceeds its limit, by less than a factor of 2 (beyond, it is drift
-    whatever the tail), is therefore dealt out anew, until the column's share of the probability is
-    a few draws (at most 20,000): its limit is no less than the quantile of these.
-
     Parameters
     ----------
     pooled : int
         Of how many windows the reference's rows are.
-    least : float
-        A distance of no more is no alarm, whatever its limit.
 
     Returns
     -------
@@ -91,21 +78,7 @@ def noise_limits(
     z = gumbel_quantile(scores.max(axis=0), probability)
     # Where a distance jumps, as when no row of a rare value is drawn, sd says little.
     limits = np.maximum(mean + z * sd, noise.max(axis=1))
-    wider = widening(measures, noise, probability, pooled, rng)
-    each = -math.expm1(math.log1p(-probability) / len(measures))
-    for n, measure in enumerate(measures):
-        limit = limits[n] * wider[n]
-        if max(least, limit) < measure.value < limit * measure.method.root(NEAR**2):
-            limits[n] = max(limits[n], _quantile(measure, each, rng))
-    return limits * wider
-
-
-def _quantile(measure: Measure, probability: float, rng: "np.random.Generator") -> float:
-    """What a distance exceeds without drift with a small probability."""
-    import numpy as np
-
-    draws = min(MOST_DRAWS, math.ceil(BEYOND / probability))
-    return float(np.quantile(measure.noise(rng, draws), 1 - probability, method="higher"))
+    return limits * widening(measures, noise, probability, pooled, rng)
 
 
 def gumbel_quantile(maxima: "np.ndarray", probability: float) -> float:

@@ -224,8 +224,7 @@ def _by_distance(
     if not measures:
         return {}
     rest = 1 - MISSING_BUDGET - UNSEEN_BUDGET - (JOINT_BUDGET if policy.multivariate else 0)
-    share = policy.false_alarms * rest
-    limits = noise_limits(measures, share, pooled, seed, policy.min_effect)
+    limits = noise_limits(measures, policy.false_alarms * rest, pooled, seed)
     found: dict[str, list[tuple[Measure, float, float]]] = {}
     for measure, limit in zip(measures, limits, strict=True):
         threshold = max(policy.min_effect, float(limit))
