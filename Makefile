@@ -51,7 +51,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(READY): $(VENV)/bin/python pyproject.toml setup.cfg constraints.txt
-	@echo "Installing into $(VENV): about a minute."
+	@echo "Installing into $(VENV): a minute or some; pip is quiet meanwhile."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[journey,dg]'
 	touch $@
 

@@ -62,7 +62,7 @@ def shared_definitions() -> dg.Definitions:
     shared = dg.Definitions(
         resources=resources(),
         executor=executor,
-        sensors=[failure_sensor(), delivery_sensor(), overdue_sensor(folder)],
+        sensors=[failure_sensor(folder), delivery_sensor(), overdue_sensor(folder)],
     )
     platform = (inventory_definitions(folder), incident_definitions(folder))
     return dg.Definitions.merge(shared, housekeeping_definitions(), *platform)

@@ -283,6 +283,34 @@ def test_one_bad_window_of_a_range_keeps_the_others_from_being_stored(lab):
     assert broken[f"failing values in {week(1)}"].value == 5
 
 
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("minutes", "a while"), ("bought", "maybe"), ("bought", "0.5"), ("bought", "")],
+)
+def test_a_cell_of_another_type_in_a_csv_file_stops_its_own_window_alone(lab, column, cell):
+    lab.folder.mkdir(parents=True)
+    declare(lab, Csv())
+    frame = visits(3)
+    Csv().write(lab.folder, frame)
+    assert lab.fill(0, 2).success
+    sound = [lab.file("raw_data", week(n)).read_bytes() for n in range(3)]
+    spoiled = frame[column].astype(str).astype(object)
+    spoiled[405] = cell
+    Csv().write(lab.folder, frame.assign(**{column: spoiled}))
+    for number in (0, 2):
+        result = lab.run("data", week(number))
+        assert result.success, errors(result)
+        assert lab.file("raw_data", week(number)).read_bytes() == sound[number]
+    contract = assert_stopped(lab, {}, lab.run("data", week(1)))
+    assert lab.file("raw_data", week(1)).read_bytes() == sound[1]
+    assert f"({column})" in contract.description
+    told = contract.metadata[f"failures in {week(1)}"].value
+    shown = [line[2:-2].split(" | ") for line in told.splitlines() if line.startswith("| 5 ")]
+    assert len(shown) == 1, told
+    assert (cell or "null") in shown[0]
+    assert "TypeError" not in told
+
+
 def test_a_feature_function_that_knows_the_future_is_stopped(lab):
     lab.write(visits(3))
     declare(lab, Csv(), features=f"{__name__}.knows_the_whole_window")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from mlops_assets.assets.incident import failed_runs
 from mlops_assets.automation.alerts import failure_sensor
 from mlops_assets.components.lifecycle import lifecycle_definitions
 from mlops_assets.definitions import resources
@@ -608,7 +609,7 @@ def alert_of(lab, result):
         resources=resources(),
     )
     with context.for_run_failure() as failed:
-        failure_sensor()(failed)
+        failure_sensor(lab.folder)(failed)
 
 
 def test_a_failed_run_reaches_the_channel_with_its_cause_and_a_link(lab, inbox):
@@ -621,6 +622,28 @@ def test_a_failed_run_reaches_the_channel_with_its_cause_and_a_link(lab, inbox):
     assert "live_lifecycle failed: step live__trained_model" in alert["message"]
     assert "0 windows to train on, 2 wanted" in alert["message"]
     assert alert["link"].endswith(f"/runs/{result.run_id}")
+
+
+def test_a_run_by_the_button_materialize_reaches_its_models_channel_and_its_incident_page(
+    lab, inbox
+):
+    chosen = dg.AssetKey(["live", "trained_model"])
+    job = lab.definitions.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        partition_key=week(0, FIRST),
+        instance=lab.instance,
+        raise_on_error=False,
+        asset_selection=[chosen],
+    )
+    assert not result.success
+    alert_of(lab, result)
+    (alert,) = inbox.alerts
+    assert alert["model"] == "live"
+    assert "materializing live/trained_model failed: step" in alert["message"]
+    runs = failed_runs(lab.instance, lab.spec, "http://d")()
+    (run,) = [r for r in runs if r.run_id in alert["link"]]
+    assert run.run_id == result.run_id
+    assert run.job == "materializing live/trained_model"
 
 
 def test_drift_reaches_the_channel_with_a_link_to_its_run(lab, inbox):

@@ -38,16 +38,23 @@ def churn(lab):
     return lab
 
 
-def test_the_tutorial_leads_from_a_csv_file_to_an_answer_over_http(churn, monkeypatch, capsys):
+def test_the_tutorial_leads_from_a_csv_file_to_an_answer_over_http(
+    churn, monkeypatch, capsys, recwarn
+):
     monkeypatch.setenv("DAGSTER_HOME", churn.instance.root_directory)
     shell = "\n".join(blocks("sh"))
     assert "mlops-assets backfill churn --window 2026-01-19" in shell
     assert main(["--defs", str(churn.folder), "backfill", "churn", "--window", "2026-01-19"]) == 0
+    launch = "dg launch --job churn_lifecycle --partition 2026-01-19"
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == f"train on them: {launch}"
+    assert "DEBUG" not in told.err
     with churn.server() as url:
-        assert "dg launch --job churn_lifecycle --partition 2026-01-19" in shell
+        assert launch in shell
         result = churn.run("lifecycle", "2026-01-19")
         assert result.success, errors(result)
         assert checks(result)["deployment/endpoint"].passed
+        assert not [w for w in recwarn if "Inferred schema" in str(w.message)]
 
         command = next(line for line in shell.splitlines() if line.startswith("curl"))
         body = command.split("'")[1]
@@ -61,11 +68,11 @@ def test_the_tutorial_leads_from_a_csv_file_to_an_answer_over_http(churn, monkey
             call(f"{url}/predict/churn", body.replace("Calls", "Cals").encode())
         assert refused.value.code == 422
         assert "Calls" in refused.value.read().decode()
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["--defs", str(churn.folder), "status"]) == 0
     shown = capsys.readouterr().out
     assert "v1" in shown
-    assert "first_model" in shown
+    assert "verdict: first_model" in shown
 
 
 def test_the_text_column_of_the_tutorial_is_a_feature_that_matters(churn):
@@ -95,6 +102,19 @@ def test_a_row_that_breaks_the_contract_of_the_tutorial_is_stopped(churn):
     contract = checks(result)["raw_data/contract"]
     assert "(Plan)" in contract.description
     assert "platinum" in contract.metadata["failures in 2026-01-05"].value
+
+
+def test_a_backfill_that_the_contract_stops_says_where(churn, monkeypatch, capsys):
+    monkeypatch.setenv("DAGSTER_HOME", churn.instance.root_directory)
+    file = churn.folder / "data.csv"
+    frame = pd.read_csv(file, dtype=str)
+    frame.loc[1000, "HoursWatched"] = "abc"
+    frame.to_csv(file, index=False)
+    assert main(["--defs", str(churn.folder), "backfill", "churn", "--window", "2026-01-19"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "churn/raw_data, contract: churn/raw_data 2026-01-12: "
+        "1 check fails on 700 rows: dtype('float64') (HoursWatched)"
+    )
 
 
 def test_the_commands_of_the_tutorial_exist():

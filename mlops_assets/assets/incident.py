@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.assets import display
-from mlops_assets.assets.keys import MODEL_TAG, key
+from mlops_assets.assets.keys import IMPLICIT_JOB, MODEL_TAG, key, models_of, words_for
 from mlops_assets.lifecycle.declaration import did_you_mean
 from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError, LifecycleError
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 INCIDENT_PAGE = "incident_page"
 FOLDER = "incident"
 MOST_RUNS = 10
+# Of all models, launched by hand without a job: looked through for those of one.
+MOST_CHOSEN = 100
 # What reading a stored file raises that was cut off, edited, or written by another version.
 DAMAGED = (ValueError, KeyError, AttributeError, OSError)
 
@@ -160,16 +162,25 @@ def failed_runs(
     def ask() -> "list[FailedRun]":
         from mlops_assets.lifecycle.incident.report import FailedRun
 
-        filters = dg.RunsFilter(tags={MODEL_TAG: spec.name}, statuses=[dg.DagsterRunStatus.FAILURE])
+        failed = [dg.DagsterRunStatus.FAILURE]
+        tagged = dg.RunsFilter(tags={MODEL_TAG: spec.name}, statuses=failed)
+        chosen = dg.RunsFilter(job_name=IMPLICIT_JOB, statuses=failed)
+        records = {
+            record.dagster_run.run_id: record
+            for filters, most in ((tagged, MOST_RUNS), (chosen, MOST_CHOSEN))
+            for record in instance.get_run_records(filters, limit=most)
+            if spec.name in models_of(record.dagster_run)
+        }
+        newest = sorted(records.values(), key=lambda r: r.update_timestamp, reverse=True)
         return [
             FailedRun(
                 run_id=record.dagster_run.run_id,
-                job=record.dagster_run.job_name,
+                job=words_for(record.dagster_run),
                 at=record.update_timestamp,
                 words=_asked(record.dagster_run.tags),
                 link=f"{dagster_url}/runs/{record.dagster_run.run_id}",
             )
-            for record in instance.get_run_records(filters, limit=MOST_RUNS)
+            for record in newest[:MOST_RUNS]
         ]
 
     return ask

@@ -19,6 +19,8 @@ PERFORMANCE_REPORT = "performance_report"
 ADVICE = "advice"
 
 MODEL_TAG = "mlops/model"
+# The button "Materialize" runs it: a job without tags, for any assets.
+IMPLICIT_JOB = "__ASSET_JOB"
 ALERTS_TAG = "mlops/alerts"
 EXCLUSIVE_TAG = "mlops/exclusive"
 TRIGGER_TAG = "mlops/trigger"
@@ -122,3 +124,23 @@ def window_of(context: dg.AssetExecutionContext, spec: ModelSpec) -> Window:
 def stored_as(window: Window) -> str | None:
     """The window's partition key; None where an asset has no partitions."""
     return None if window.start is None else window.key
+
+
+def models_of(run: dg.DagsterRun) -> set[str]:
+    """The models that a run is about: by its tag, else by the assets that a person chose."""
+    if MODEL_TAG in run.tags:
+        return {run.tags[MODEL_TAG]}
+    return {asset.path[0] for asset in _chosen(run) if len(asset.path) > 1}
+
+
+def words_for(run: dg.DagsterRun) -> str:
+    """What a run was: its job, or the assets that a person chose without one."""
+    if run.job_name != IMPLICIT_JOB:
+        return run.job_name
+    chosen = ", ".join(sorted(asset.to_user_string() for asset in _chosen(run)))
+    return f"materializing {chosen}" if chosen else "materializing"
+
+
+def _chosen(run: dg.DagsterRun) -> set[dg.AssetKey]:
+    checked = {check.asset_key for check in run.asset_check_selection or ()}
+    return set(run.asset_selection or ()) or checked

@@ -55,14 +55,17 @@ def checks(spec: ModelSpec) -> list[dg.AssetCheckSpec]:
 
 
 def read(spec: ModelSpec, base: Path, windows: list[Window]) -> "dict[str, pd.DataFrame]":
-    """Read the windows from their source.
+    """Read the windows from their source, numbers of a text file in the contract's types.
 
     Raises
     ------
     SourceError
         Naming the file or query and the cause.
     """
-    return {w.key: spec.source.read(w, time=spec.columns.time, base=base) for w in windows}
+    frames = {w.key: spec.source.read(w, time=spec.columns.time, base=base) for w in windows}
+    if spec.source.typed:
+        return frames
+    return {w: contract.as_declared(frame, spec.contract) for w, frame in frames.items()}
 
 
 def violations(

@@ -1,17 +1,30 @@
 """Alerts about runs, and the sensor that delivers whatever could not be delivered at once."""
 
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
 import dagster as dg
 
 from mlops_assets.assets.evaluation_report import GATE
-from mlops_assets.assets.keys import ALERTS_TAG, MODEL_TAG
+from mlops_assets.assets.keys import ALERTS_TAG, models_of, words_for
 from mlops_assets.lifecycle.alerts import Alert
+from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.spec import load_specs
 from mlops_assets.resources import Notifier, Platform
 
 DELIVERY_SECONDS = 15
 
 
-def failure_sensor() -> dg.SensorDefinition:
-    """A sensor that tells people when a run fails, by the channels in the run's tags."""
+def failure_sensor(defs: Path) -> dg.SensorDefinition:
+    """A sensor that tells people when a run fails, by its model's channels.
+
+    Parameters
+    ----------
+    defs : Path
+        Folder of the declarations: of a run that was launched without its job they tell the
+        channels.
+    """
 
     @dg.run_failure_sensor(
         name="alert_on_failure",
@@ -24,22 +37,37 @@ def failure_sensor() -> dg.SensorDefinition:
         context: dg.RunFailureSensorContext, notifier: Notifier, platform: Platform
     ):
         run = context.dagster_run
-        model = run.tags.get(MODEL_TAG, run.job_name)
         refusal = gate_refusal(context.instance, run.run_id)
-        notifier.send(
-            Alert(
+        what = words_for(run)
+        for model, channels in _told(run, defs, context.log):
+            alert = Alert(
                 model=model,
                 kind="failure" if refusal is None else "rejected",
-                message=f"{run.job_name} failed: {refusal or _first_error(context)}",
+                message=f"{what} failed: {refusal or _first_error(context)}",
                 link=f"{platform.settings.dagster_url}/runs/{run.run_id}",
                 # A backfill that fails window by window is one thing to look at.
-                subject=f"{run.job_name} {_failed_step(context)}",
-            ),
-            run.tags.get(ALERTS_TAG, "console").split(","),
-            context.log,
-        )
+                subject=f"{what} {_failed_step(context)}",
+            )
+            notifier.send(alert, channels, context.log)
 
     return alert_on_failure
+
+
+def _told(run: dg.DagsterRun, defs: Path, log: logging.Logger) -> Iterator[tuple[str, list[str]]]:
+    """The models that a run is about, each with its channels."""
+    models = models_of(run)
+    if ALERTS_TAG in run.tags or not models:
+        channels = run.tags.get(ALERTS_TAG, "console").split(",")
+        yield from ((model, channels) for model in models or {run.job_name})
+        return
+    try:
+        specs = load_specs(defs)
+    except DeclarationError as error:
+        # Edited since it was loaded: that is no reason to tell nobody.
+        log.warning("the channels are not known: %s", error)
+        specs = {}
+    for model in sorted(models):
+        yield model, specs[model][0].alerts if model in specs else ["console"]
 
 
 def gate_refusal(instance: dg.DagsterInstance, run_id: str) -> str | None:

@@ -23,6 +23,7 @@ def add_to(commands) -> None:
 def run(options) -> int:
     """Materialize what is missing; raw windows first, then features."""
     from mlops_assets.assets.keys import key
+    from mlops_assets.automation.jobs import LIFECYCLE
     from mlops_assets.resources import FrameIOManager
 
     spec, folder = declared(options.defs, options.model)
@@ -35,6 +36,8 @@ def run(options) -> int:
         print(f"{spec.name}/{asset}: {missing[0]} to {missing[-1]}")
         if not _materialize(spec, folder, asset, missing):
             return 1
+    job = f"{spec.name}_{LIFECYCLE}"
+    print(f"train on them: dg launch --job {job} --partition {features[-1]}")
     return 0
 
 
@@ -81,9 +84,15 @@ def _materialize(spec: ModelSpec, folder: Path, asset: str, windows: list[str]) 
             asset_selection=[key(spec, asset)],
             instance=instance,
             raise_on_error=False,
+            # Dagster's own tells every step of every window.
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
             tags={
                 "dagster/asset_partition_range_start": windows[0],
                 "dagster/asset_partition_range_end": windows[-1],
             },
         )
+        for check in result.get_asset_check_evaluations():
+            if not check.passed:
+                where = f"{check.asset_key.to_user_string()}, {check.check_name}"
+                print(f"{where}: {check.description}", flush=True)
         return result.success

@@ -42,7 +42,9 @@ def run(options) -> int:
     print(f"{found.model}: {serving} serves; window {found.window}")
     for alarm in found.alarms:
         print(f"{alarm.gravity:<9}{alarm.words}")
-    print(f"rollback {found.rollback.words}\n         {found.rollback.command}")
+    print(f"rollback {found.rollback.words}")
+    if found.rollback.command:
+        print(f"         {found.rollback.command}")
     print(f"page     {file}")
     return 0
 

@@ -7,16 +7,7 @@ from typing import Any
 from mlops_assets.lifecycle.settings import Settings
 from mlops_assets.lifecycle.spec import ModelSpec, load_specs
 
-COLUMNS = (
-    "model",
-    "champion",
-    "since",
-    "why",
-    "last verdict",
-    "last drift",
-    "last advice",
-    "retrain",
-)
+LAST = ("verdict", "drift", "advice")
 
 
 def add_to(commands) -> None:
@@ -27,14 +18,19 @@ def add_to(commands) -> None:
 
 def run(options) -> int:
     """Print one row a model."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="models", show_lines=True)
-    for column in COLUMNS:
+    # Few columns, so that a terminal of 80 characters breaks no word.
+    table = Table(title="models", box=box.SIMPLE, show_lines=True, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for column in ("champion, since, why", f"last {', '.join(LAST)}", "retrain"):
         table.add_column(column, overflow="fold")
-    for row in rows(options.defs):
-        table.add_row(*row)
+    for model, champion, since, why, *last, retrain in rows(options.defs):
+        told = [f"{what}: {said}" for what, said in zip(LAST, last, strict=True) if said]
+        served = filter(None, (champion, since, why))
+        table.add_row(model, "\n".join(served), "\n".join(told), retrain)
     Console().print(table)
     return 0
 

@@ -7,6 +7,7 @@ The list of classes a file may hold is the platform's own. The one inside an MLf
 import hashlib
 import shutil
 import stat
+import warnings
 import zlib
 from itertools import islice
 from pathlib import Path
@@ -109,7 +110,6 @@ def write_files(
         When the estimator holds a class that is not on the list, naming it.
     """
     import mlflow.sklearn
-    from mlflow.models import infer_signature
 
     allowed = [*TRUSTED_TYPES, *trusted]
     check_types(estimator, allowed)
@@ -118,7 +118,7 @@ def write_files(
         str(folder),
         serialization_format="skops",
         skops_trusted_types=allowed,
-        signature=infer_signature(example, output),
+        signature=_signature(example, output),
         input_example=example,
         pip_requirements=_requirements(),
         pyfunc_predict_fn="predict" if hasattr(estimator, "predict") else "recommend",
@@ -260,6 +260,15 @@ def load_estimator(folder: Path, trusted: tuple[str, ...] = ()) -> Any:
     except UNREADABLE as error:
         raise ArtifactError(f"{file} can't be read as a skops file: {error}") from error
     raise ArtifactError(f"{file} holds classes that are not allowed: {', '.join(refused)}")
+
+
+def _signature(example: Any, output: Any) -> Any:
+    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        # About rows that MLflow's own server would check: the one here checks by its own rules.
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
+        return infer_signature(example, output)
 
 
 def _requirements() -> list[str]:

@@ -18,6 +18,7 @@ CANARY, SHADOW = "canary", "shadow"
 TAG = "mlops."
 SHARE_TAG, NAMES_TAG = "share", "names"
 RETIRED_TAG = "retired"
+PAGE = 1000  # MLflow gives no more at once
 
 
 class Registry:
@@ -59,7 +60,18 @@ class Registry:
 
     def models(self) -> list[str]:
         """Names of all registered models."""
-        return sorted(m.name for m in self.client.search_registered_models(max_results=1000))
+        return sorted(model.name for model in self.registered())
+
+    def registered(self) -> list[Any]:
+        """All registered models, as MLflow has them: with aliases and tags."""
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self.client.search_registered_models(max_results=PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def aliases(self, model: str) -> dict[str, int]:
         """Aliases of a model with the version each points at; empty for an unknown model."""

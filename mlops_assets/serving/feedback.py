@@ -1,5 +1,6 @@
 """Ground truth from outside: labels of predictions, by prediction id or by unit and time."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -12,7 +13,8 @@ from mlops_assets.serving.payload import MAX_ROWS
 
 FIELDS = ("prediction_id", "unit", "at", "label", "known_at")
 SOURCE = "REST API"
-ID_LENGTH = 32
+# As `new_prediction_id` and `row_ids` make them.
+PREDICTION_ID = r"[0-9a-f]{32}(-(0|[1-9][0-9]{0,5}))?"
 CLOCK_SKEW = timedelta(minutes=1)
 
 
@@ -83,8 +85,11 @@ def _label(
 def _prediction_id(value: Any) -> str:
     if not isinstance(value, str):
         raise WrongValue(f"expected a string, got {kind_of(value)}")
-    if len(value) != ID_LENGTH or not set(value) <= set("0123456789abcdef"):
-        raise WrongValue(f"expected {ID_LENGTH} hexadecimal digits, as in the prediction's answer")
+    if not re.fullmatch(PREDICTION_ID, value):
+        raise WrongValue(
+            "expected 32 hexadecimal digits, as in the prediction's answer; where a request had "
+            "several rows, a hyphen and the number of the row as well"
+        )
     return value
 
 
@@ -143,7 +148,7 @@ def label_schema(task: str) -> dict[str, Any]:
     label = {
         "type": "object",
         "properties": {
-            "prediction_id": {"type": "string", "pattern": f"^[0-9a-f]{{{ID_LENGTH}}}$"},
+            "prediction_id": {"type": "string", "pattern": f"^{PREDICTION_ID}$"},
             "unit": {"type": ["string", "integer"]},
             "at": moment,
             "label": _SCHEMAS[task],

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -37,6 +38,7 @@ FILES = "files"
 RETRY_SECONDS = 10.0
 # A server that has just read of a folder has so long to map it.
 KEPT_SECONDS = 60.0
+FETCHES_AT_ONCE = 4
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,9 @@ class Follower:
         self._fetched = {fetched.wanted: fetched for fetched in known}
         self._unwanted: dict[Path, float] = {}
         self._telling = threading.Lock()
+        # A store that is slow, or never answers, must not keep a rollback waiting.
+        self._pool = ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch")
+        self._fetching: dict[Wanted, tuple[Future[Fetched], Path]] = {}
 
     def run(self, stopping: threading.Event) -> None:
         """Follow until told to stop."""
@@ -68,12 +73,17 @@ class Follower:
         threading.Thread(target=self._read_journal, name="read-journal", daemon=True).start()
         while not stopping.is_set():
             self._poll()
-            stopping.wait(self._poll_seconds)
+            if self._fetching:
+                wait([fetch for fetch, _ in self._fetching.values()], self._poll_seconds)
+            else:
+                stopping.wait(self._poll_seconds)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _poll(self) -> None:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
+        self._take_fetched()
         try:
             targets, retired = self._read_registry()
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -89,11 +99,19 @@ class Follower:
         kept = {place for name, target in wanted for place in target.kept(name)}
         self._fetched = {w: known for w, known in self._fetched.items() if w in kept}
         self._tell(targets, retired)
-        for place in [place for name, target in wanted for place in target.needed(name)]:
-            if self._due(place):
-                self._fetched[place] = self._fetch(place)
-                self._tell(targets, retired)
+        self._begin_to_fetch([place for name, target in wanted for place in target.needed(name)])
         self._sweep()
+
+    def _take_fetched(self) -> None:
+        for place in [place for place, (fetch, _) in self._fetching.items() if fetch.done()]:
+            self._fetched[place] = self._fetching.pop(place)[0].result()
+
+    def _begin_to_fetch(self, needed: list[Wanted]) -> None:
+        for place in needed:
+            if place not in self._fetching and self._due(place):
+                # A name of its own each time: a server may still read the former copy.
+                target = self._folder / FILES / f"{os.getpid()}-{time.time_ns()}"
+                self._fetching[place] = self._pool.submit(self._fetch, place, target), target
 
     def _tell(
         self,
@@ -118,7 +136,7 @@ class Follower:
 
     def _read_registry(self) -> tuple[dict[str, Target | None], dict[str, Retired]]:
         # One query for all models: asking model by model would take longer than the poll allows.
-        found = self._registry.client.search_registered_models(max_results=1000)
+        found = self._registry.registered()
         said = {model.name: Retired.of(model.tags) for model in found}
         retired = {name: since for name, since in said.items() if since is not None}
         targets = {m.name: None if m.name in retired else self._target(m) for m in found}
@@ -153,12 +171,10 @@ class Follower:
         # Whoever cleans up temporary folders must not keep a restarted server from loading.
         return not Path(known.folder).is_dir()
 
-    def _fetch(self, place: Wanted) -> Fetched:
+    def _fetch(self, place: Wanted, target: Path) -> Fetched:
         now = time.time()
         try:
             version = self._registry.version(place.model, place.number)
-            # A name of its own each time: a server may still read the former copy.
-            target = self._folder / FILES / f"{os.getpid()}-{time.time_ns()}"
             folder = self._registry.files.take(version, target)
         except Exception as error:  # noqa: BLE001 - a store's client may raise anything
             log.warning("%s v%s can't be fetched: %s", place.model, place.number, brief(error))
@@ -168,6 +184,7 @@ class Follower:
     def _sweep(self) -> None:
         """Remove what nobody has wanted for a while; arrays that are mapped stay readable."""
         used = {Path(f.folder).parent for f in self._fetched.values() if f.folder}
+        used |= {target for _, target in self._fetching.values()}
         now = time.monotonic()
         files = self._folder / FILES
         present = set(files.iterdir()) if files.is_dir() else set()

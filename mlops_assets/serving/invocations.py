@@ -8,6 +8,7 @@ from mlops_assets.serving.fields import kind_of
 from mlops_assets.serving.payload import RecordReader, as_records, refuse_count
 from mlops_assets.serving.rows import Rows
 
+SPLIT = frozenset({"columns", "index", "data"})
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
 
@@ -50,6 +51,10 @@ def read_invocation(reader: RecordReader, body: bytes) -> Rows:
 def _split(value: Any, names: list[str]) -> list[dict[str, Any]]:
     if not isinstance(value, dict):
         raise RequestError(422, f"dataframe_split: expected an object, got {kind_of(value)}")
+    unknown = sorted(value.keys() - SPLIT)
+    if unknown:
+        # What is meant for `columns` would else leave the values in the order of training.
+        raise RequestError(422, f"dataframe_split.{unknown[0][:100]}: not understood")
     columns, data = value.get("columns", names), value.get("data")
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
         raise RequestError(422, "dataframe_split.columns: expected a list of strings")

@@ -44,7 +44,21 @@ class ServedModel:
         return TASKS[self.serving.task]
 
     def answers(self, flat: list[Any]) -> Columns:
-        """What the version answers to features that stand row after row in a list."""
+        """What the version answers to features that stand row after row in a list.
+
+        Raises
+        ------
+        RuntimeError
+            When there is not one answer to each row: nobody could tell whose they are.
+        Exception
+            Whatever the estimator raises.
+        """
+        answers, rows = self._answers(flat), len(flat) // len(self.reader.names)
+        if any(len(values) != rows for values in answers.values()):
+            raise RuntimeError(f"{self.version} has not one answer to each of {rows} rows")
+        return answers
+
+    def _answers(self, flat: list[Any]) -> Columns:
         if self.packed is not None:
             return self.task.answer_columns(self.packed, self.packed.encode_flat(flat))
         rows = by_row(flat, len(self.reader.names))

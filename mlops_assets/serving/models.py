@@ -1,6 +1,7 @@
 """The models that are served: they follow the aliases of the registry."""
 
 import logging
+import re
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,9 @@ STOP_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
 # Until it has started.
 FIRST_BEAT_SECONDS = 60.0
+
+# As MLflow counts; Python refuses to read a number of thousands of digits.
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +50,8 @@ class Models:
         self._written_at: tuple[int, int] | None = None
         self._feed: Feed | None = None
         self._started = time.monotonic()
-        self._versions = Versions(settings)
+        self._news = threading.Event()
+        self._versions = Versions(settings, self._news.set)
         self._poll_seconds = poll_seconds
         self._routes: dict[str, Routes] = {}
         self._targets: dict[str, Target] = {}
@@ -76,6 +81,7 @@ class Models:
     def stop(self) -> None:
         """Stop following; a registry that does not answer is not waited for."""
         self._stopping.set()
+        self._news.set()
         self._thread.join(STOP_SECONDS)
 
     @property
@@ -153,7 +159,7 @@ class Models:
             if number == str(model.version.number):
                 return Routed(model, PINNED)
         target = self._targets.get(name)
-        if target is not None and number.isdecimal():
+        if target is not None and _NUMBER.fullmatch(number):
             former = self._versions.known(Wanted(name, target.registered_at, int(number)))
             if former is not None:
                 return Routed(former, PINNED)
@@ -182,7 +188,8 @@ class Models:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._poll()
-            self._stopping.wait(self._poll_seconds)
+            self._news.wait(self._poll_seconds)
+            self._news.clear()
 
     def _poll(self) -> None:
         self._read()
@@ -222,7 +229,7 @@ class Models:
             self._written_at = None
 
     def _follow(self, name: str, target: Target | None, fetched: dict[Wanted, Fetched]) -> bool:
-        """Serve what should be served of a model; whether all that it needs had been fetched."""
+        """Serve what should be served of a model; whether all that it needs has been tried."""
         if target is None:
             self._reinstate(name)
             self._problems.pop(name, None)
@@ -234,22 +241,25 @@ class Models:
         if self._targets.get(name) == target and name not in self._problems:
             self._reinstate(name)
             return True
-        if not all(self._versions.known(w) or w in fetched for w in target.needed(name)):
-            return False
-        problems: list[str] = []
+        problems: list[str | None] = []
         champion, canary, shadow = (
             self._version(name, target, number, fetched, problems)
             for number in (target.champion, target.canary, target.shadow)
         )
+        # The others may join later: a rollback is not to wait for them.
         if champion is not None:
             names = target.names or (CHAMPION, CANARY)
             routes = Routes(champion, canary, target.share, shadow, names)
             if routes != self._routes.get(name):
                 log.info("%s: %s", name, routes)
             self._routes[name] = routes
-        self._reinstate(name)  # only now: a model answers 410 until it can answer
-        if problems:
-            self._problems[name] = problems[0]
+        if champion is not None or None not in problems:
+            self._reinstate(name)  # only now: a model answers 410 until it can answer
+        if None in problems:
+            return False
+        said = next(iter(problems), None)
+        if said is not None:
+            self._problems[name] = said
             return True
         self._problems.pop(name, None)
         self._targets[name] = target
@@ -262,9 +272,9 @@ class Models:
         target: Target,
         number: int | None,
         fetched: dict[Wanted, Fetched],
-        problems: list[str],
+        problems: list[str | None],
     ) -> ServedModel | None:
-        """A version that is loaded or can be; else None, with the reason among the problems."""
+        """A version that is loaded; else None, with the reason, where it is known, in problems."""
         if number is None:
             return None
         serves = self._routes.get(name)
@@ -274,7 +284,7 @@ class Models:
             fetched.get(wanted),
             serves.champion.version.number if serves else None,
         )
-        if problem is not None:
+        if found is None:
             problems.append(problem)
         return found
 

@@ -48,15 +48,18 @@ def _both_probabilities(answers: Columns) -> Output:
 
 
 def _probabilities(answers: Columns) -> Output:
-    return _matrix("FP64", answers["scores"])
+    return _matrix("FP64", answers["scores"], 0.0)
 
 
 def _items(answers: Columns) -> Output:
-    return _matrix(BYTES, answers["prediction"])
+    return _matrix(BYTES, answers["prediction"], "")
 
 
-def _matrix(datatype: Datatype, rows: list[list[Any]]) -> Output:
-    return datatype, [len(rows), len(rows[0])], list(chain.from_iterable(rows))
+def _matrix(datatype: Datatype, rows: list[list[Any]], nothing: Any) -> Output:
+    """A tensor has rows of one length: where a unit's items run out it is filled."""
+    width = max(map(len, rows))
+    filled = [row if len(row) == width else row + [nothing] * (width - len(row)) for row in rows]
+    return datatype, [len(rows), width], list(chain.from_iterable(filled))
 
 
 OUTPUTS: dict[str, dict[str, Callable[[Columns], Output]]] = {

@@ -193,10 +193,6 @@ class Scorer:
         except ValueError as error:
             place = self._first_refused(rows.values) if len(requests) == 1 else ""
             raise _Refused(f"{place}the model can't score it: {brief(error)}") from error
-        if any(len(values) != rows.count for values in answers.values()):
-            raise RuntimeError(
-                f"{self._model.version} has not one answer to each of {rows.count} rows"
-            )
         return rows, answers
 
     def _refusal(self, refused: "_Refused") -> RequestError:

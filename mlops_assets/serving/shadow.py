@@ -79,21 +79,25 @@ class Shadow:
                 return
 
     def _score(self, model: ServedModel, rows: Rows) -> None:
-        started, status = time.perf_counter(), 200
-        answers: Columns = {}
+        started = time.perf_counter()
         try:
             answers = model.answers(rows.flat)
-            if first_not_finite(answers) is not None:
-                status, answers = 422, {}
-        except Exception as error:  # noqa: BLE001 - an estimator raises what it likes
-            status = 500
+            status = 200 if first_not_finite(answers) is None else 422
+            document = self._document(
+                model, rows, answers if status == 200 else {}, status, started
+            )
+        except Exception as error:  # noqa: BLE001 - an estimator raises, and answers, what it likes
             log.error("%s, a shadow, failed: %s", model.version, brief(error))
-        latency = (time.perf_counter() - started) * 1000
-        recorder = Recorder(model.version, SHADOW, model.reader.numbers)
-        _, document = recorder.recorded(
-            rows, [rows.count], answers, datetime.now(UTC), [latency], status
-        )
+            document = self._document(model, rows, {}, 500, started)
         try:
             self._writer.append(model.version.model, [document], rows.count)
         except OSError as error:
             log.error("%s: the prediction log can't be written: %s", model.version, error)
+
+    def _document(
+        self, model: ServedModel, rows: Rows, answers: Columns, status: int, started: float
+    ) -> bytes:
+        latency = (time.perf_counter() - started) * 1000
+        recorder = Recorder(model.version, SHADOW, model.reader.numbers)
+        now = datetime.now(UTC)
+        return recorder.recorded(rows, [rows.count], answers, now, [latency], status)[1]

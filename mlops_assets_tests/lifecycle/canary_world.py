@@ -26,7 +26,8 @@ def record(at, variant="champion", version=None, *, unit=None, status=200, **oth
         version = CHAMPION if variant in ("champion", "probe") else CANARY
     logged_at = START + timedelta(seconds=at)
     fields = {
-        "prediction_id": f"{variant}-{at}-{unit}",
+        # A hyphen stands before the number of a request's row.
+        "prediction_id": f"{variant}/{at}/{unit}".replace("-", "~"),
         "answer": {"prediction": 0, "score": 0.5} if status < 500 else {},
         "latency_ms": 1.0,
         **other,

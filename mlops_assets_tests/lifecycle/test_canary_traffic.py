@@ -270,6 +270,27 @@ def test_bursts_of_errors_of_single_units_raise_no_false_alarm(rng):
     assert by_request >= 4
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_request_of_many_rows_is_judged_as_one_answer(rng, named):
+    """Its rows failed together and took one time; the unit of the first drew the side of all."""
+    alone = past(rng, 300) + service(rng, 800, 3600, share=0.3, canary=Side(errors=0.2))
+    alone = [r if named else replace(r, unit=None) for r in alone]
+    values = {r.prediction_id: float(rng.normal(20, 5)) for r in alone}
+    many = [
+        replace(r, prediction_id=f"{r.prediction_id}-{row}", unit=f"other {row}" if row else r.unit)
+        for r in alone
+        for row in rng.permutation(12)
+    ]
+    each = {r.prediction_id: values[r.prediction_id.partition("-")[0]] for r in many}
+    of_one, of_many = counted(alone, values=values), counted(many, values=each)
+    assert of_many.requests(START) == of_one.requests(START)
+    for guardrail in ("error_rate", "latency_p95", "prediction"):
+        assert judged(of_many, guardrail) == judged(of_one, guardrail)
+    kpi, of_each = judged(of_one, "kpi"), judged(of_many, "kpi")
+    assert (of_each.canary_seen, of_each.champion_seen) == (kpi.canary_seen, kpi.champion_seen)
+    assert of_each.high == pytest.approx(kpi.high)
+
+
 @pytest.mark.parametrize("guardrail", ["error_rate", "latency_p95"])
 def test_units_that_are_bad_all_the_time_are_left_out_on_both_sides(rng, guardrail):
     """Equal versions; two of four units that always fail, or are slow, fell to the canary."""

@@ -13,6 +13,7 @@ from mlops_assets.lifecycle.contract import (
     Contract,
     ContractReport,
     InlineContract,
+    as_declared,
     check,
     describe,
     enforce,
@@ -115,6 +116,45 @@ def test_nulls_are_counted_by_column():
     assert report.nulls == {"id": 0, "amount": 0, "country": 0, "at": 0, "note": 2}
 
 
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        (["1", "2"], "int64", "int64"),
+        (["1.5", "-2e3"], "float64", "float64"),
+        ([1.0, 2.0], "int64", "int64"),
+        ([1, 2], "float64", "float64"),
+        ([1.0, None], "Int64", "Int64"),
+        ([None, None], "float64", "float64"),
+        # What would lose or invent something is left for the contract to name.
+        (["1", "x"], "float64", "object"),
+        (["0x1F", "1"], "int64", "object"),
+        ([1.0, 2.5], "int64", "float64"),
+        ([1.0, None], "int64", "float64"),
+        ([-1, 1], "uint8", "int64"),
+        ([300, 1], "int8", "int64"),
+        ([0.1, 0.2], "float32", "float64"),
+        ([2**60 + 1, 1], "float64", "int64"),
+        ([True, False], "int64", "bool"),
+        ([1, 2], "str", "int64"),
+        ([1, 2], "bool", "int64"),
+    ],
+)
+def test_untyped_numbers_are_of_the_declared_type_where_no_value_changes(values, dtype, expected):
+    frame = pd.DataFrame({"n": values, "other": "x"})
+    contract = InlineContract.model_validate({"columns": {"n": {"dtype": dtype, "nullable": True}}})
+    kept = as_declared(frame, contract)
+    assert kept["n"].dtype == expected
+    if expected == dtype:
+        assert not failures(kept, contract)
+        assert [None if v is pd.NA or v != v else v for v in kept["n"]] == [
+            None if v is None or v != v else float(v) for v in frame["n"]
+        ]
+    else:
+        assert kept is frame or kept["n"].equals(frame["n"])
+        assert failures(kept, contract)
+    assert as_declared(frame, None) is frame
+
+
 # --- what fails -----------------------------------------------------------------------------
 
 
@@ -133,6 +173,14 @@ def test_wrong_dtype():
     found = failures(good().assign(amount=[1, 2, 3]))
     failure = found["dtype('float64')", "amount"]
     assert (failure.detail, failure.count, rows_of(failure)) == ("int64", 3, [])
+
+
+def test_a_number_that_is_text_is_told_once():
+    found = failures(good().assign(amount=["1", "x", "3"], id=[1.0, 2.5, 3.0]))
+    assert sorted(column for _, column in found) == ["amount", "id"]
+    assert rows_of(found["dtype('int64')", "id"]) == [1]
+    negative = failures(good().assign(amount=[-1, 2, 3]))
+    assert len(negative) == 2, "numbers of another type are still held against their bounds"
 
 
 def test_nulls():
@@ -293,7 +341,7 @@ def test_enforce_raises_with_the_report():
     with pytest.raises(ContractViolation) as caught:
         enforce(good().assign(amount=-1.0), INLINE, required=[], name="shop 2026-01-05")
     assert str(caught.value) == (
-        "shop 2026-01-05: 1 checks fail on 3 rows: greater_than_or_equal_to(0.0) (amount)"
+        "shop 2026-01-05: 1 check fails on 3 rows: greater_than_or_equal_to(0.0) (amount)"
     )
     assert caught.value.report.failures[0].count == 3
 

@@ -1,5 +1,6 @@
 """Parts of the incident page, each against an oracle of its own."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from mlops_assets.lifecycle.incident.report import (
 from mlops_assets.lifecycle.incident.resemblance import outside
 from mlops_assets.lifecycle.incident.serving import candidates, rollback_now, serving_now
 from mlops_assets.lifecycle.incident.sources import Missing, Sources
+from mlops_assets.lifecycle.incident.windows import Watched
 from mlops_assets.lifecycle.report_html.histograms import sides
 from mlops_assets.lifecycle.report_html.incident import incident_page
 from mlops_assets.lifecycle.report_html.timeline import LEFT, RIGHT, timeline
@@ -245,6 +247,18 @@ def test_what_is_said_of_a_rollback_is_what_it_does(shop, steps):  # noqa: F811
     else:
         assert shop.rollback().version == back.target
         assert shop.aliases["champion"] == back.target
+
+
+def test_the_first_day_of_the_first_version(shop):  # noqa: F811
+    shop.promote(shop.register())
+    state, back = told(shop)
+    assert (back.target, back.command) == (None, "")
+    read = sources(shop)
+    for later, late in ((timedelta(0), 0), (timedelta(days=15), 1)):
+        then = replace(read, now=read.now + later)
+        found = [Watched(w, None, None, None) for w in then.spec.grid.complete(then.now)]
+        words = [a.words for a in open_alarms(then, state, found)]
+        assert len([w for w in words if "the watch is late" in w]) == late
 
 
 def test_a_rollback_takes_a_canary_back(shop):  # noqa: F811

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -529,6 +531,31 @@ def test_the_same_promotion_twice_at_once_is_one_change(shop):
     assert said == [("done", 2), ("done", 2)]
     assert shop.champions() == [1, 2]
     assert shop.journal.verify() == 4
+
+
+def test_rollbacks_at_once_go_one_step_back(shop):
+    for _ in range(3):
+        shop.promote(shop.register())
+    asked = threading.Barrier(2)
+
+    class Meeting(Journal):
+        """Two who want to change something wait for each other first."""
+
+        def exclusive(self, model):
+            asked.wait(60)
+            return super().exclusive(model)
+
+    def roll_back(why):
+        settings = shop.registry.settings
+        return rollback(Registry(settings), Meeting(settings.database_url), MODEL, WHO, why)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(roll_back, ["a person", "another"])
+    assert first == second
+    assert (first.version, first.champion_before) == (2, 3)
+    assert shop.aliases == {CHAMPION: 2, PREVIOUS: 1}
+    # One that is asked for after that is another one.
+    assert shop.rollback().version == 1
 
 
 # --- the journal ----------------------------------------------------------------------------

@@ -4,10 +4,12 @@ import gzip
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from mlops_assets.lifecycle.contract import InlineContract, as_declared
 from mlops_assets.lifecycle.errors import DeclarationError, SourceError
 from mlops_assets.lifecycle.sources import (
     CsvSource,
@@ -307,6 +309,16 @@ def test_csv_rename_dtypes_separator_bom_and_gzip(tmp_path):
     assert list(rows.columns) == ["id", "at", "code"]
     assert rows["code"].tolist() == ["007"]
     assert rows["id"].dtype == "float32"
+
+
+def test_csv_numbers_are_those_of_json_to_the_last_bit(tmp_path):
+    numbers = np.random.default_rng(0).lognormal(sigma=3, size=2_000)
+    text = [repr(float(number)) for number in numbers]
+    source = write_csv(tmp_path / "orders.csv", "n\n" + "\n".join(text) + "\n")
+    assert (source.read(EVERYTHING, time=None, base=tmp_path)["n"] == numbers).all()
+    # A word somewhere makes text of the column, and the contract numbers of it again.
+    contract = InlineContract.model_validate({"columns": {"n": {"dtype": "float64"}}})
+    assert (as_declared(pd.DataFrame({"n": text}), contract)["n"] == numbers).all()
 
 
 def test_csv_dtype_that_does_not_fit_names_the_column(tmp_path):

@@ -48,8 +48,8 @@ def advance(shop, version, share):
     )
 
 
-def abort(shop):
-    return steps.abort(shop.registry, shop.journal, MODEL, who=WHO, why=WHY)
+def abort(shop, version=2):
+    return steps.abort(shop.registry, shop.journal, MODEL, version, who=WHO, why=WHY)
 
 
 def share_of(shop, number):
@@ -98,6 +98,16 @@ def test_a_canary_that_is_taken_back_leaves_the_champion_and_never_comes_again(o
     with pytest.raises(RolloutError, match="no version is on its way"):
         abort(shop)
     assert former_champion(shop.journal, MODEL, 1) is None
+
+
+def test_what_was_seen_of_one_canary_takes_no_other_back(on_its_way):
+    """Somebody was faster, and the next canary is there already."""
+    on_its_way.rollback()
+    third = on_its_way.register()
+    begin(on_its_way, third)
+    with pytest.raises(RolloutError, match="v3 is on its way, not v2"):
+        abort(on_its_way, 2)
+    assert on_its_way.aliases == {CHAMPION: 1, CANARY: 3}
 
 
 def test_a_rollback_takes_the_canary_back_and_the_next_one_the_champion(shop):

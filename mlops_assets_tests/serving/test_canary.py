@@ -1,15 +1,21 @@
 """A server with a canary and a shadow: who is answered by which version."""
 
+import contextlib
+import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
 
+from mlops_assets.lifecycle.artifact import Feature, Serving
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW, SHARE_TAG
 from mlops_assets.lifecycle.rollout.journal import Journal
-from mlops_assets_tests.serving.conftest import running, wait_for
+from mlops_assets_tests.serving import slow
+from mlops_assets_tests.serving.conftest import running, serves, wait_for
 
 UNITS = [f"card-{number}" for number in range(400)]
 
@@ -111,6 +117,93 @@ def test_a_rollback_needs_no_loading_the_former_champion_is_still_there(shop):
     assert client.get("/v2/models/shop").json()["loaded_at"] < loaded
 
 
+def gated(bench, model):
+    """A version that can't be loaded before the gate is opened."""
+    slow.BEGUN.clear()
+    slow.GATE.clear()
+    return made_of(bench, slow.Gated(), model)
+
+
+def made_of(bench, estimator, model):
+    """A version of an estimator of column x."""
+    trusted = (*bench.settings.trusted_types, f"{slow.__name__}.{type(estimator).__name__}")
+    bench.settings = bench.registry.settings = replace(bench.settings, trusted_types=trusted)
+    serving = Serving(
+        model=model,
+        task="regression",
+        features=[Feature(name="x", dtype="float64")],
+        unit=None,
+        time=None,
+        key=[],
+    )
+    return bench.register(estimator, serving, pd.DataFrame({"x": [1.0]}))
+
+
+@pytest.mark.parametrize("role", [CHAMPION, CANARY])
+@pytest.mark.parametrize("model", ["line", "other"])
+def test_a_version_that_takes_long_to_load_keeps_no_rollback_waiting(own_bench, model, role):
+    """Neither that of another model, nor that of its own."""
+    first, second = own_bench.line("line", 1.0), own_bench.line("line", 2.0)
+    own_bench.promote(own_bench.line("other", 3.0))
+    own_bench.registry.set_alias("line", "previous", first.number)
+    own_bench.promote(first)
+    late = gated(own_bench, model)
+
+    try:
+        with running(own_bench.settings) as client:
+            own_bench.promote(second)
+            wait_for(serves(client, second))
+            own_bench.registry.set_alias(model, role, late.number)
+            assert slow.BEGUN.wait(15)
+            own_bench.promote(first)
+            wait_for(serves(client, first))
+            slow.GATE.set()
+            if model == "other" and role == CHAMPION:
+                wait_for(serves(client, late))
+    finally:
+        slow.GATE.set()
+
+
+@contextlib.contextmanager
+def silent_store():
+    """A store that takes requests and answers none; gives its URL, and what the first one sets."""
+    asked, over = threading.Event(), threading.Event()
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            over.wait(60)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts", asked
+        finally:
+            over.set()
+            store.shutdown()
+
+
+def test_a_store_that_does_not_answer_keeps_no_rollback_waiting(own_bench):
+    first, second = own_bench.line("line", 1.0), own_bench.line("line", 2.0)
+    own_bench.registry.set_alias("line", "previous", first.number)
+    own_bench.promote(first)
+    with silent_store() as (url, asked):
+        settings = replace(own_bench.settings, artifact_url=url)
+        tags = {"digest": first.digest}
+        elsewhere = own_bench.registry.create("far", f"{url}/1", first.run_id, None, tags)
+        with running(settings) as client:
+            own_bench.promote(second)
+            wait_for(serves(client, second))
+            own_bench.promote(elsewhere)
+            assert asked.wait(15)
+            own_bench.promote(first)
+            wait_for(serves(client, first))
+
+
 def shadowed(bench, model):
     """The shadow's records."""
     records = PredictionLog(bench.settings.prediction_log).read(model).records
@@ -138,6 +231,22 @@ def test_a_shadow_sees_everything_and_answers_nobody(shop):
     records = PredictionLog(bench.settings.prediction_log).read("shop").records
     (pinned,) = [r for r in records if r.variant == "pinned"]
     assert pinned.version == 1
+
+
+def test_a_shadow_that_answers_nonsense_has_failed_and_is_asked_again(own_bench):
+    """No answer would be a line that nobody can read, an object one that nobody can write."""
+    own_bench.promote(own_bench.line("short", 2.0))
+    short = made_of(own_bench, slow.Short(), "short")
+    own_bench.registry.set_alias("short", SHADOW, short.number)
+    with running(own_bench.settings) as client:
+        wait_for(lambda: client.get("/v2/models/short/versions/2").status_code == 200)
+        for x in ([1000.0, 1.0], [-1000.0], [2.0]):
+            reply = client.post("/predict/short", json=[{"x": value} for value in x])
+            assert reply.status_code == 200, reply.text
+        seen = wait_for(lambda: len(found := shadowed(own_bench, "short")) == 4 and found)
+    assert sorted((r.features["x"], r.status, r.answer.get("prediction")) for r in seen) == [
+        (-1000.0, 500, None), (1.0, 500, None), (2.0, 200, 0.0), (1000.0, 500, None)
+    ]  # fmt: skip
 
 
 def test_a_version_that_fails_is_logged_as_failed_under_its_own_name(own_bench):

@@ -405,6 +405,31 @@ def test_feedback_is_checked_and_stored(bench, card):
         log.folder.unlink()
 
 
+def test_each_row_of_a_request_has_a_label_of_its_own(bench, card):
+    log = FeedbackLog(bench.settings.prediction_log)
+    with running(bench.settings) as client:
+        wait_for(serves(client, card))
+        reply = client.post("/predict/operated", json=[GOOD] * 12).json()
+        ids = [prediction["prediction_id"] for prediction in reply["predictions"]]
+        labels = [{"prediction_id": i, "label": n % 2} for n, i in enumerate(ids)]
+        reply = client.post("/v2/models/operated/feedback", json={"labels": labels})
+        assert (reply.status_code, reply.json()["accepted"]) == (200, 12), reply.text
+        records = PredictionLog(bench.settings.prediction_log).read("operated").records
+        asked = [record for record in records if record.prediction_id in ids]
+        known = log.known("operated", asked).by_prediction
+        assert known == {i: n % 2 for n, i in enumerate(ids)}
+        for wrong in (
+            ids[0][:31],
+            f"{ids[0]}-1",
+            f"{ids[0][:32]}\n",
+            f"{ids[0][:32]}-",
+            f"{ids[0][:32]}-01",
+        ):
+            label = {"prediction_id": wrong, "label": 1}
+            reply = client.post("/v2/models/operated/feedback", json={"labels": [label]})
+            assert (reply.status_code, "expected 32" in reply.text) == (422, True), wrong
+
+
 def test_stopping_says_so_first_and_logs_are_json(own_bench):
     own_bench.promote(own_bench.line("leaving", 2.0))
     with process(own_bench.settings, MLOPS_DRAIN_SECONDS="2") as (server, base):

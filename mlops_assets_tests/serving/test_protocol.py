@@ -217,6 +217,7 @@ def test_mlflow_forms_are_the_same_question(client, card):
         ({"inputs": {"amount": 1}}, "inputs.amount: expected a list"),
         ({"dataframe_split": []}, "expected an object"),
         ({"dataframe_split": {"columns": ["amount", "amount"], "data": []}}, "twice"),
+        ({"dataframe_split": {"column": ["count", "amount"], "data": [[2, 1]]}}, "split.column:"),
         ({"dataframe_records": [{"amount": 1, "count": "x"}]}, "row 0, field 'count'"),
         ({"instances": 3}, "expected a list of rows, got a number"),
     ],
@@ -461,7 +462,9 @@ def test_only_served_versions_answer_by_number(client, card):
     reply = client.post("/v2/models/triton_card/versions/2/infer", json={"inputs": [AMOUNT]})
     assert reply.status_code == 404
     assert "1 is" in reply.json()["error"]
-    assert client.get("/v2/models/triton_card/versions/2").status_code == 404
+    for number in ("2", "01", "-1", "1.0", "1" * 5000):
+        reply = client.get(f"/v2/models/triton_card/versions/{number}")
+        assert (reply.status_code, "1 is" in reply.json()["error"]) == (404, True), number
     reply = client.post("/v2/models/triton_card/versions/1/infer", json={"inputs": [AMOUNT, COUNT]})
     assert reply.json()["model_version"] == "1"
 

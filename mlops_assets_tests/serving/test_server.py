@@ -1,8 +1,10 @@
 """The REST server against a real registry: answers, swaps, refusals, crashes."""
 
+import contextlib
 import shutil
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from mlops_assets.lifecycle.artifact import Feature, Serving
 from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CHAMPION
+from mlops_assets.lifecycle.tasks import TASKS
 from mlops_assets.serving.payload import MAX_BYTES, MAX_ROWS
 from mlops_assets.serving.server import serve
 from mlops_assets_tests.serving.conftest import process, running, sample, serves, wait_for
@@ -249,7 +252,9 @@ def test_null_is_a_missing_float_and_text_and_truth_have_their_dtype(client, ben
     assert client.post("/predict/mixed", json=rows[0] | {"new": 1}).status_code == 422
 
 
-def test_ranking_is_asked_by_unit(client, bench):
+@pytest.fixture(scope="session")
+def letters(client, bench):
+    """A served recommender."""
     serving = Serving(
         model="letters",
         task="ranking",
@@ -261,15 +266,42 @@ def test_ranking_is_asked_by_unit(client, bench):
     version = bench.register(Alphabet(), serving, pd.DataFrame({"user": ["u1"]}))
     bench.promote(version)
     wait_for(serves(client, version))
+    return version
+
+
+def test_ranking_is_asked_by_unit(client, bench, letters):
     reply = client.post("/predict/letters", json=[{"user": "u7"}, {"user": "u8"}])
     first, second = reply.json()["predictions"]
     assert first["prediction"] == second["prediction"] == list("abcdefghij")
     assert first["scores"][:2] == [1.0, 0.5]
     logged = PredictionLog(bench.settings.prediction_log).read("letters").records
-    assert {(r.unit, r.features["user"]) for r in logged} == {("u7", "u7"), ("u8", "u8")}
+    assert {(r.unit, r.features["user"]) for r in logged} >= {("u7", "u7"), ("u8", "u8")}
     reply = client.post("/predict/letters", json={"user": 7})
     assert reply.status_code == 422
     assert "row 0, field 'user': expected a string" in reply.json()["error"]
+
+
+def test_a_unit_with_few_items_left_is_answered_with_those(client, bench, letters):
+    """And spoils no answer of the others in its request."""
+    users = ["had-7", "u1", "had-10"]
+    reply = client.post("/predict/letters", json=[{"user": user} for user in users])
+    assert reply.status_code == 200, reply.text
+    few, all_, none = reply.json()["predictions"]
+    assert (few["prediction"], len(all_["prediction"])) == (["a", "b", "c"], 10)
+    assert few["scores"] == [1.0, 1 / 2, 1 / 3]
+    assert (none["prediction"], none["scores"]) == ([], [])
+    tensor = {"name": "user", "shape": [3], "datatype": "BYTES", "data": users}
+    reply = client.post("/v2/models/letters/infer", json={"inputs": [tensor]})
+    items, scores = reply.json()["outputs"]
+    assert items["shape"] == scores["shape"] == [3, 10]
+    assert items["data"] == list("abc") + [""] * 7 + list("abcdefghij") + [""] * 10
+    assert scores["data"][:4] == [1.0, 1 / 2, 1 / 3, 0.0]
+    logged = PredictionLog(bench.settings.prediction_log).read("letters").records
+    assert [r.status for r in logged if r.unit == "had-7"] == [200, 200]
+    assert TASKS["ranking"].predicted([few, all_]).tolist() == [
+        ["a", "b", "c", *[None] * 7],
+        list("abcdefghij"),
+    ]
 
 
 class Hammer:
@@ -324,6 +356,17 @@ def test_model_without_champion_stops_being_served(client, bench):
 
 def _files(version) -> Path:
     return Path(unquote(urlsplit(version.source).path))
+
+
+def test_every_model_of_a_large_registry_is_served(own_bench):
+    last = own_bench.line("zebra", 2.0)
+    own_bench.promote(last)
+    with contextlib.closing(sqlite3.connect(own_bench.database)) as database, database:
+        row = "insert into registered_models (name, creation_time) values (?, 1)"
+        database.executemany(row, [(f"model {n}",) for n in range(1500)])
+    assert len(own_bench.registry.models()) == 1501
+    with running(own_bench.settings) as client:
+        wait_for(serves(client, last))
 
 
 def test_tampered_version_is_refused_and_the_old_one_serves_on(client, bench):

@@ -8,11 +8,13 @@ infinities, and timestamps that share a time zone.
 from mlops_assets.lifecycle.contract.checking import check, enforce
 from mlops_assets.lifecycle.contract.declared import Contract, InlineContract, describe, to_schema
 from mlops_assets.lifecycle.contract.report import ContractReport
+from mlops_assets.lifecycle.contract.untyped import as_declared
 
 __all__ = [
     "Contract",
     "ContractReport",
     "InlineContract",
+    "as_declared",
     "check",
     "describe",
     "enforce",

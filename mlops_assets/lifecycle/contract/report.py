@@ -77,7 +77,8 @@ class ContractReport(_Report):
         shown = [
             f"{each.check} ({each.column})" if each.column else each.check for each in self.failures
         ]
-        return f"{self.name}: {len(shown)} checks fail on {self.rows} rows: {'; '.join(shown)}"
+        fail = "1 check fails" if len(shown) == 1 else f"{len(shown)} checks fail"
+        return f"{self.name}: {fail} on {self.rows} rows: {'; '.join(shown)}"
 
     def to_markdown(self, max_rows: int = MAX_ROWS) -> str:
         """A table of the failures, and a table of at most ``max_rows`` failing rows."""

@@ -14,10 +14,11 @@ from mlops_assets.lifecycle.contract.failures import (
 from mlops_assets.lifecycle.contract.report import Failure
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
     from pandera.pandas import DataFrameSchema
 
 _EXTRA = "column declared"
+_DTYPE = "dtype("
 _NAMES = {
     "column_in_dataframe": EXISTS,
     "column_in_schema": _EXTRA,
@@ -40,11 +41,26 @@ def validate(schema: "DataFrameSchema", frame: "DataFrame", max_rows: int):
             return schema.validate(frame, lazy=True), []
         except pa.errors.SchemaErrors as errors:
             found = list(_failures(errors.failure_cases, frame, max_rows))
-            return frame, found or [_crash(None, frame, errors)]
+            return frame, _meant(schema, frame, found) or [_crash(None, frame, errors)]
         except (*_CRASHES, pa.errors.SchemaError, pa.errors.SchemaDefinitionError) as error:
             return frame, _failures_by_column(schema, frame, max_rows) or [
                 _crash(None, frame, error)
             ]
+
+
+def _meant(schema: "DataFrameSchema", frame: "DataFrame", found: list[Failure]) -> list[Failure]:
+    """Failures without those of a number's checks on text, which tell nothing beyond its type."""
+    from pandas.api.types import is_numeric_dtype, pandas_dtype
+
+    texts = {
+        each.column
+        for each in found
+        if each.check.startswith(_DTYPE)
+        and frame[each.column].dtype == object
+        and is_numeric_dtype(pandas_dtype(str(schema.columns[each.column].dtype)))
+    }
+    kept = (_DTYPE, NOT_NULL)
+    return [each for each in found if each.column not in texts or each.check.startswith(kept)]
 
 
 def _failures_by_column(schema: "DataFrameSchema", frame: "DataFrame", max_rows: int):
@@ -84,8 +100,9 @@ def _failure(check, column, cases: "DataFrame", frame: "DataFrame", max_rows: in
     if check == TOGETHER:
         column = ", ".join(dict.fromkeys(cases["column"]))
     rows = sorted({int(row) for row in cases["index"].dropna()})
-    if check.startswith("dtype("):
+    if check.startswith(_DTYPE):
         detail = str(frame[column].dtype)
+        rows = rows or _not_whole(check, frame[column])
     else:
         detail = "" if rows or check == _EXTRA else str(cases["failure_case"].iloc[0])
     return Failure(
@@ -95,3 +112,12 @@ def _failure(check, column, cases: "DataFrame", frame: "DataFrame", max_rows: in
         detail=detail,
         examples=examples(frame, rows[:max_rows]),
     )
+
+
+def _not_whole(check: str, values: "Series") -> list[int]:
+    """The rows that keep a column of floats from being the integers it is declared as."""
+    import numpy as np
+
+    if "int" not in check.lower() or values.dtype.kind != "f":
+        return []
+    return np.flatnonzero((values % 1 != 0).to_numpy(dtype=bool, na_value=True)).tolist()

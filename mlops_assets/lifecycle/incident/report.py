@@ -30,7 +30,7 @@ class Serving(Report):
 
 
 class Rollback(Report):
-    """What a rollback would do now; ``target`` is None where it would be refused."""
+    """What a rollback would do now; no ``target`` and no ``command`` where it would be refused."""
 
     command: str
     job: str

@@ -75,8 +75,9 @@ def rollback_now(sources: Sources, serving: Serving) -> Rollback:
     """What ``mlops-assets rollback`` would do, by the rules of ``rollout.promotion.rollback``."""
     name = sources.spec.name
     target, words = _target(sources, serving)
+    helps = target is not None or bool(serving.unfinished)
     return Rollback(
-        command=f"mlops-assets rollback {name} --why 'incident: say what'",
+        command=f"mlops-assets rollback {name} --why 'incident: say what'" if helps else "",
         job=f"{name}_rollback",
         # Dagster's own way to find a job whatever its code location is called.
         job_link=f"{sources.dagster_url}/guess/{name}_rollback",

@@ -148,10 +148,10 @@ class Past:
 
 
 def _answered(answer: dict[str, Any]) -> Any:
-    """What a prediction answer is watched by: score, value, class or first item; None for none."""
+    """What an answer is watched by: score, value, class, or first item ("" where it has none)."""
     value = answer.get("score", answer.get("prediction"))
     if isinstance(value, list):
-        value = value[0] if value else None
+        value = value[0] if value else ""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -91,6 +91,7 @@ def carry(registry: Registry, journal: Journal, seen: Look, who: str) -> Entry |
             registry,
             journal,
             rollout.model,
+            rollout.version,
             who=who,
             why=decision.reason,
             evidence=summary(decision),

@@ -116,6 +116,12 @@ def refused_for_good(journal: Journal, model: str, number: int) -> Entry | None:
     return None
 
 
+def taken_back_since(journal: Journal, model: str, seq: int) -> Entry | None:
+    """The newest change after a row of the journal that took a version back, if there is one."""
+    done = [e for e in _done(journal, model) if e.seq > seq and e.action in (ROLLBACK, ABORT)]
+    return done[-1] if done else None
+
+
 def retired(journal: Journal, model: str) -> Entry | None:
     """The change that took a model out of service, unless it was taken back since."""
     done = [e for e in _done(journal, model) if e.action in (RETIRE, REINSTATE)]

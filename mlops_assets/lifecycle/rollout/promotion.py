@@ -25,6 +25,7 @@ from mlops_assets.lifecycle.rollout.history import (
     former_champion,
     had_champion,
     last_change,
+    taken_back_since,
     under_way,
 )
 from mlops_assets.lifecycle.rollout.journal import Entry, Journal
@@ -148,8 +149,9 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
 
     A version on its way to its users is taken back; when there is none, the version that was
     champion before becomes the champion again. A rollback that a crash cut off is finished
-    instead: asked for again, it is still one. An edited journal does not hinder a rollback as it
-    does a promotion: what serves badly has to go.
+    instead: asked for again, it is still one. So is one that somebody else, or a guardrail, has
+    finished since this one was asked for: both mean the same version. An edited journal does not
+    hinder a rollback as it does a promotion: what serves badly has to go.
 
     Raises
     ------
@@ -158,7 +160,11 @@ def rollback(registry: Registry, journal: Journal, model: str, who: str, why: st
     ArtifactError
         When that version's files are gone or were changed: the champion stays.
     """
+    asked_at = max((entry.seq for entry in journal.entries(model)), default=0)
     with journal.exclusive(model):
+        meanwhile = taken_back_since(journal, model, asked_at)
+        if meanwhile is not None:
+            return meanwhile
         finished = complete(registry, journal, model)
         undone = finished is not None and finished.action in (ROLLBACK, ABORT)
         if finished is not None and undone == (finished.state == "done"):

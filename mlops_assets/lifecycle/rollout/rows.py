@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 
 from mlops_assets.lifecycle.prediction_log import Record
+from mlops_assets.lifecycle.prediction_log.batch import request_id
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Rows:
         period = np.searchsorted(starts, at, side="right") - 1
         period = np.where((period >= 0) & (at >= ends[period]), -2, period)
         since = at - starts[np.maximum(period, 0)]
-        # Who did not say which unit it is counts as one of its own.
-        unit = np.array([hash(r.prediction_id if r.unit is None else (r.unit,)) for r in records])
+        # A request that did not say which unit it is of counts as one of its own.
+        unit = np.array(
+            [hash(request_id(r.prediction_id) if r.unit is None else (r.unit,)) for r in records]
+        )
         windows = (since // window.total_seconds()).astype(np.int64)
         key = _mixed(_mixed(unit, windows), period * 2 + arm)
         slices = (since // slice_.total_seconds()).astype(int)

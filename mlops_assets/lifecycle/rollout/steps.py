@@ -136,9 +136,7 @@ def advance(
         When its files are not those that were judged.
     """
     with next_change(registry, journal, model):
-        rollout = _required(journal, model)
-        if rollout.version != version:
-            raise RolloutError(f"{model} v{rollout.version} is on its way, not v{version}")
+        rollout = _required(journal, model, version)
         if share <= rollout.share:
             raise RolloutError(f"{model} v{version} has a share of {rollout.share:.0%} already")
         champion = registry.aliases(model).get(CHAMPION)
@@ -165,6 +163,7 @@ def abort(
     registry: Registry,
     journal: Journal,
     model: str,
+    version: int,
     *,
     who: str,
     why: str,
@@ -175,13 +174,13 @@ def abort(
     Raises
     ------
     RolloutError
-        When none is on its way.
+        When that version is not on its way: what was seen of it says nothing of another.
     """
     with journal.exclusive(model):
         finished = complete(registry, journal, model)
         if finished is not None and (finished.action == ABORT) == (finished.state == "done"):
             return finished  # or the step that brought it there was taken back
-        rollout = _required(journal, model)
+        rollout = _required(journal, model, version)
         return take_back(registry, journal, rollout, who=who, why=why, evidence=evidence)
 
 
@@ -230,14 +229,16 @@ def conclude(
         raise RolloutError(f"{model} compares {' and '.join(rollout.names)}; {keep!r} is neither")
     word = {"decision": "a person's word", "keeps": keep}
     if keep == rollout.names[0]:
-        return abort(registry, journal, model, who=who, why=why, evidence=word)
+        return abort(registry, journal, model, rollout.version, who=who, why=why, evidence=word)
     return advance(
         registry, journal, model, rollout.version, share=1.0, who=who, why=why, evidence=word
     )
 
 
-def _required(journal: Journal, model: str) -> Rollout:
+def _required(journal: Journal, model: str, version: int | None = None) -> Rollout:
     rollout = under_way(journal, model)
     if rollout is None:
         raise RolloutError(f"{model}: no version is on its way to its users")
+    if version not in (None, rollout.version):
+        raise RolloutError(f"{model} v{rollout.version} is on its way, not v{version}")
     return rollout

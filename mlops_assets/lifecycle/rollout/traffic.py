@@ -12,6 +12,7 @@ from mlops_assets.lifecycle.rollout import blocks as cut
 from mlops_assets.lifecycle.rollout.baseline import TENTHS, Baseline, Past, Replies
 from mlops_assets.lifecycle.rollout.blocks import CANARY, CHAMPION, Blocks, KpiLooks
 from mlops_assets.lifecycle.rollout.periods import Period, check
+from mlops_assets.lifecycle.rollout.requests import one_a_request, under_drawn_unit
 from mlops_assets.lifecycle.rollout.rows import Rows
 
 ARMS = {"champion": CHAMPION, "canary": CANARY, "shadow": CANARY}
@@ -27,7 +28,7 @@ class Traffic:
     with its variant, so what goes wrong for it is one piece of evidence: its requests of a window
     count up to its first bad event. Units that the champion failed, or answered slowly, most of
     the time before the rollout are left out on both sides: which side they fell on is chance, and
-    they would tell of it again in every window.
+    they would tell of it again in every window. Rows of one request are one answer (`requests`).
 
     Parameters
     ----------
@@ -80,8 +81,9 @@ class Traffic:
         self.periods = periods
 
     def extend(self, records: Iterable[Record]) -> None:
-        """Count more records, each once; in any order within one call."""
-        chosen = sorted((r for r in records if self._compared(r)), key=lambda r: r.logged_at)
+        """Count more requests, each once, with all its rows; in any order within one call."""
+        rows_of_requests = under_drawn_unit(r for r in records if self._compared(r))
+        chosen = sorted(one_a_request(rows_of_requests), key=lambda r: r.logged_at)
         if not chosen:
             return
         self._blocks = None
@@ -105,7 +107,8 @@ class Traffic:
         values : mapping of str to float
             By prediction id, where known.
         """
-        chosen = [r for r in records if self._compared(r) and r.prediction_id in values]
+        compared = under_drawn_unit(r for r in records if self._compared(r))
+        chosen = [r for r in compared if r.prediction_id in values]
         if not chosen:
             return
         rows = self._rows(chosen)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mlops_assets.lifecycle.declaration import Declaration
 from mlops_assets.lifecycle.window import Window
@@ -15,7 +15,14 @@ class BaseSource(Declaration, ABC):
     """Where a model's raw data comes from.
 
     A new kind of source is a subclass with a ``type`` of its own, added to ``Source``.
+
+    Attributes
+    ----------
+    typed : bool
+        Whether its columns have types of their own, or such as are guessed from their values.
     """
+
+    typed: ClassVar[bool] = True
 
     @abstractmethod
     def read(self, window: Window, *, time: str | None, base: Path) -> "DataFrame":

@@ -1,12 +1,15 @@
 """Recommendations: a unit asked, a ranked list of items answered."""
 
+import math
+
 from mlops_assets.lifecycle.tasks.base import Cases, Task
 
 
 class Ranking(Task):
     """Rank all items for a unit; relevant is what it takes up for the first time in the hold-out.
 
-    The estimator has ``recommend(units, k) -> (items, scores)``, both of shape (n_units, k).
+    The estimator has ``recommend(units, k) -> (items, scores)``, both of shape (n_units, k), with
+    None for an item where a unit has fewer left; its answer is a shorter list.
     """
 
     name = "ranking"
@@ -41,23 +44,33 @@ class Ranking(Task):
 
     def answer_columns(self, estimator, asked):
         items, scores = estimator.recommend(_units(asked), k=self.shown)
+        listed = [
+            [
+                (str(item), float(score))
+                for item, score in zip(*row, strict=True)
+                if item is not None
+            ]
+            for row in zip(items, scores, strict=True)
+        ]
         return {
-            "prediction": [[str(item) for item in row] for row in items],
-            "scores": [[float(score) for score in row] for row in scores],
+            "prediction": [[item for item, _ in row] for row in listed],
+            "scores": [[score for _, score in row] for row in listed],
         }
 
     def predicted(self, answers):
         import numpy as np
 
-        return np.array([answer["prediction"] for answer in answers], dtype=object)
+        listed = [answer["prediction"] for answer in answers]
+        longest = max(map(len, listed), default=0)
+        return np.array([row + [None] * (longest - len(row)) for row in listed], dtype=object)
 
     def monitored(self, answers):
         import pandas as pd
 
         return pd.DataFrame(
             {
-                "first_item": [a["prediction"][0] for a in answers],
-                "first_score": [a["scores"][0] for a in answers],
+                "first_item": [next(iter(a["prediction"]), "") for a in answers],
+                "first_score": [next(iter(a["scores"]), math.nan) for a in answers],
             }
         )
 
