@@ -201,9 +201,17 @@ def test_without_windows_both_reports_are_due_each_week(fixed):
 def test_without_windows_the_reports_of_the_last_monday_are_in_time(fixed, monkeypatch):
     monkeypatch.setattr("time.time", watched_at(1).timestamp)
     for asset in (DRIFT, PERFORMANCE):
-        fixed.instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+        event = dg.AssetMaterialization(asset, metadata={"verdict": "stable"})
+        fixed.instance.report_runless_asset_event(event)
     assert look(fixed, 7.9)[1] == []
     assert len(look(fixed, 8)[1]) == 2
+
+
+def test_a_window_that_was_marked_by_hand_was_not_reported_on(fixed, monkeypatch):
+    monkeypatch.setattr("time.time", watched_at(1).timestamp)
+    for asset in (DRIFT, PERFORMANCE):
+        fixed.instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+    assert len(look(fixed, 7.9)[1]) == 2
 
 
 def test_without_windows_the_run_that_failed_is_named(fixed):

@@ -239,6 +239,24 @@ def test_a_window_that_was_filled_in_later_is_old_news(lab, inbox):
     assert [a["kind"] for a in inbox.alerts] == ["data"], "of the broken window after it only"
 
 
+def test_a_newer_report_whose_run_failed_makes_nothing_old_news(lab, inbox):
+    @dg.op
+    def report(context):
+        metadata = {"verdict": "stable"}
+        event = dg.AssetMaterialization(DRIFT, partition=week(5, FIRST), metadata=metadata)
+        context.log_event(event)
+        raise RuntimeError("no labels table")
+
+    @dg.job
+    def monitoring_that_fails():
+        report()
+
+    cursor = before(lab, 4)
+    failed = monitoring_that_fails.execute_in_process(instance=lab.instance, raise_on_error=False)
+    assert not failed.success
+    assert len(tick(lab, cursor).run_requests) == 1
+
+
 def test_labels_that_come_late_move_the_retrain_to_an_earlier_window(lab, inbox):
     lab.declare(live(retrain__on=["drift"], columns__label_delay="10d"))
     (request,) = tick(lab, before(lab, 4)).run_requests

@@ -18,6 +18,10 @@ from mlops_assets.resources import ReportIOManager
 REPORTS: dict[Trigger, str] = {"drift": DRIFT_REPORT, "decay": PERFORMANCE_REPORT}
 AT_ONCE = 20
 NEWER = 8
+# Of one window: how often it is reported on again by runs that fail, and marked by hand.
+MOST_VOID = 50
+# What stands for a verdict where a window was only marked as materialized.
+BY_HAND = ""
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,19 @@ def new_reports(
 def newest_reports(
     instance: dg.DagsterInstance, asset: dg.AssetKey, windows: list[str]
 ) -> dict[str, Reported]:
-    """The newest report on each of some windows that has one."""
+    """The newest report that counts on each of some windows that has one."""
     found: dict[str, Reported] = {}
     for window in windows:
         records = instance.fetch_materializations(
             dg.AssetRecordsFilter(
                 asset_key=asset, asset_partitions=None if window == UNPARTITIONED else [window]
             ),
-            limit=1,
+            limit=MOST_VOID,
         ).records
-        if records:
-            found[window] = _reported(records[0])
+        reports = (_reported(record) for record in records)
+        newest = next((each for each in reports if not _does_not_count(instance, each)), None)
+        if newest is not None:
+            found[window] = newest
     return found
 
 
@@ -84,13 +90,21 @@ def unsettled(instance: dg.DagsterInstance, spec: ModelSpec, reported: Reported)
 
 
 def void(instance: dg.DagsterInstance, asset: dg.AssetKey, reported: Reported) -> str | None:
-    """Why a report does not count: its run failed, or there is a newer one on its window."""
-    run = run_of(instance, reported)
-    if run is not None and not run.is_success:
-        return "the run that reports on it failed"
+    """Why a report does not count: its run failed, or a newer one that counts is on its window."""
+    if reason := _does_not_count(instance, reported):
+        return reason
     newest = newest_reports(instance, asset, [reported.window]).get(reported.window)
     if newest is not None and newest.storage_id > reported.storage_id:
         return "it was reported on again since"
+    return None
+
+
+def _does_not_count(instance: dg.DagsterInstance, reported: Reported) -> str | None:
+    if reported.verdict == BY_HAND:
+        return "it was marked as materialized by hand, which is no report"
+    run = run_of(instance, reported)
+    if run is not None and not run.is_success:
+        return "the run that reports on it failed"
     return None
 
 
@@ -164,5 +178,10 @@ def _newer(instance: dg.DagsterInstance, asset: dg.AssetKey, window: str) -> str
 
 def _reported(record: Any) -> Reported:
     event = record.asset_materialization
-    verdict = event.metadata["verdict"].value
-    return Reported(record.storage_id, record.run_id, event.partition or UNPARTITIONED, verdict)
+    verdict = event.metadata.get("verdict")
+    return Reported(
+        record.storage_id,
+        record.run_id,
+        event.partition or UNPARTITIONED,
+        BY_HAND if verdict is None else verdict.value,
+    )

@@ -123,17 +123,20 @@ def _tell(
         kind=found.trigger if kind == "alarm" else kind,
         message=f"{what}; {told}",
         link=f"{platform.settings.dagster_url}/runs/{reported.run_id}",
-        subject=_subject(kind, found, isinstance(outcome, Request), past),
+        subject=_subject(kind, reported, found, isinstance(outcome, Request), past),
         # However often a sensor is evaluated again on the same report.
         once=True,
     )
     notifier.send(alert, spec.alerts, context.log)
 
 
-def _subject(kind: str, found: Finding, asked: bool, past: list[PastRetrain]) -> str:
+def _subject(
+    kind: str, reported: Reported, found: Finding, asked: bool, past: list[PastRetrain]
+) -> str:
     """What an alert is about: the next one like it is the same, and is not sent."""
-    # Without windows every report has the same.
-    about = found.report_id if found.window == UNPARTITIONED else found.window
+    # Without windows every report has the same. Not the report's id: another event log, as after
+    # a move to PostgreSQL, counts from 1 again.
+    about = reported.run_id if found.window == UNPARTITIONED else found.window
     if kind == "escalation":
         # One for as long as no other retrain is refused.
         return max((p.at.isoformat() for p in past if p.state == "rejected"), default=about)

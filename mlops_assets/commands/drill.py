@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.commands.declared import declared
+from mlops_assets.lifecycle.errors import DeclarationError
 from mlops_assets.lifecycle.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,9 +38,12 @@ def run(options) -> int:
     home = options.home or settings.home / "drills" / named
     production = FrameIOManager(base_url=settings.storage_url)
     report = drill(spec, folder, home.absolute(), options.scenario, production, _tell)
-    if options.json:
-        options.json.write_text(report.model_dump_json(indent=1), "utf-8")
     _print(report)
+    if options.json:
+        try:
+            options.json.write_text(report.model_dump_json(indent=1), "utf-8")
+        except OSError as error:
+            raise DeclarationError(f"--json {options.json}: {error.strerror}") from None
     return 0 if report.passed else 1
 
 

@@ -1,8 +1,7 @@
 """The loop over history under three policies, and what each was worth."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.rehearsal.answers import Answers, answers_of
 from mlops_assets.rehearsal.copy import Copy
 from mlops_assets.rehearsal.differences import kpi_differences, metric_difference
+from mlops_assets.rehearsal.home import alone, is_empty, made
 from mlops_assets.rehearsal.outcome import outcome
 from mlops_assets.rehearsal.policies import (
     ALWAYS,
@@ -89,7 +89,7 @@ def backtest(request: Request, now: datetime, tell: Callable[[str], None]) -> Ba
     span = span_of(spec, request.first, request.last, now)
     declared_changes(request.truth, span.played)
     end = _claim(request, span.end)
-    with _alone(request.home):
+    with alone(request.home):
         report = _played(request, spec, span, end, tell)
         _write(request.home, report)
     return report
@@ -110,18 +110,6 @@ def _played(
         answers[policy] = {w.key: answers_of(copy, w.key, end) for w in span.played}
         outcomes[policy] = outcome(policy, copy, state, span.played, answers[policy])
     return _report(request, spec, span, judgement, outcomes, answers, counts)
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Hold a home; a process that died holds none."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(home / "lock", timeout=0):
-            yield
-    except Timeout:
-        raise EvidenceError(f"another process plays in {home}") from None
 
 
 def _named(policy: str, tell: Callable[[str], None]) -> Callable[[str], None]:
@@ -147,11 +135,11 @@ def _claim(request: Request, end: datetime) -> datetime:
                 "windows or the source of its data differ; choose another --home"
             )
         return datetime.fromisoformat(known["end"])
-    if request.home.exists() and any(request.home.iterdir()):
+    if request.home.is_dir() and not is_empty(request.home):
         raise EvidenceError(
             f"{request.home} is not empty and has no backtest: choose another --home"
         )
-    request.home.mkdir(parents=True, exist_ok=True)
+    made(request.home)
     words = f"{request.spec.name} {request.first} to {request.last}"
     spare = file.with_name(f".{file.name}")
     stated = {"question": request.question, "words": words, "end": end.isoformat()}

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_assets.lifecycle.advice.advise import advise
@@ -13,7 +14,9 @@ from mlops_assets.lifecycle.decay.report import (
     Discrimination,
     EstimatedPerformance,
 )
+from mlops_assets.lifecycle.drift.profile import Profile
 from mlops_assets.lifecycle.drift.report import ColumnDrift, ColumnSide, DriftReport
+from mlops_assets.lifecycle.drift.scan import scan
 from mlops_assets.lifecycle.errors import EvidenceError
 from mlops_assets.lifecycle.report_base import MetricEstimate
 from mlops_assets.lifecycle.reports import PerformanceReport
@@ -527,6 +530,67 @@ def test_a_long_tail_is_told_by_its_median():
     found = mistaken(reference, side(100 * rng.lognormal(0, 2, 20_000)))
     assert found is not None
     assert found.factor > 10
+
+
+SHARES = [0.6, 0.9, 0.99]
+
+
+def claims(share, rng, size=5000):
+    """Amounts of which most are 0."""
+    return np.where(rng.random(size) < share, 0, rng.lognormal(4, 1.5, size))
+
+
+def profiled(before, now):
+    """Both sides of a column as a drift report has them."""
+    reference = Profile.of(pd.DataFrame({"x": before}))
+    return reference["x"].side, scan(pd.DataFrame({"x": now}), reference)["x"].side
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_amounts_that_are_mostly_zero_are_told_by_those_that_are_not(share):
+    rng = np.random.default_rng(0)
+    drawn = [(claims(share, rng), claims(share, rng)) for _ in range(50)]
+    assert sum(mistaken(*profiled(a, b)) is not None for a, b in drawn) <= 1
+    assert sum(mistaken(*profiled(a, 100 * b)) is not None for a, b in drawn) >= 40
+    assert sum(mistaken(*profiled(a, b / 1000)) is not None for a, b in drawn) >= 40
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.99, 0.5), (0.9, 0.99), (0.999, 0.9)])
+def test_more_claims_or_fewer_are_no_other_unit(before, now):
+    rng = np.random.default_rng(0)
+    drawn = [(claims(before, rng), claims(now, rng)) for _ in range(50)]
+    assert sum(mistaken(*profiled(a, b)) is not None for a, b in drawn) == 0
+
+
+def of_costs(factor, ratio):
+    """The advice on a severity model whose labels came in another unit, or at another level."""
+    rng = np.random.default_rng(0)
+    before, now = rng.gamma(2, 500, 5000), factor * rng.gamma(2, 500, 5000)
+    label = column("cost", "drifted", role="label", reference=side(before), live=side(now))
+    judged = performance("decayed", discrimination=order(False), calibration=level(ratio))
+    severity = spec(task="regression", gate={"metric": "mean_absolute_error", "margin": 0.01})
+    return advise(severity, drift(label, *CALM), judged, now=DUE)
+
+
+def test_a_model_is_not_recalibrated_to_labels_in_cents():
+    found = of_costs(100, 100)
+    assert (found.action, found.columns) == ("fix_the_data", ["cost"])
+    assert "cost looks as if its unit had changed: it is 98.3 times" in found.reasons[0]
+
+
+def test_costs_that_doubled_are_a_level():
+    assert of_costs(2.2046, 2.2).action == "recalibrate"
+
+
+@pytest.mark.parametrize(
+    ("highest", "action"), [(9, "leave"), (2000, "fix_the_data"), (-1, "fix_the_data")]
+)
+def test_labels_may_be_absurd_as_well(highest, action):
+    counts = np.random.default_rng(0).poisson(0.2, 5000)
+    label = column("claims", role="label", reference=side(counts), live=side([*counts, highest]))
+    gate = {"metric": "mean_poisson_deviance", "margin": 0.01}
+    frequency = spec(task="count_regression", gate=gate)
+    assert advise(frequency, drift(label, *CALM), RIGHT, now=DUE).action == action
 
 
 def test_a_season_is_no_other_unit():

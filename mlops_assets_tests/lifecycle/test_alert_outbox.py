@@ -253,6 +253,16 @@ def test_a_kill_between_sending_and_noting_repeats_one_message(url, outbox, inbo
     assert first["id"] == again["id"], "a receiver can tell"
 
 
+def test_alerts_of_two_platforms_are_told_apart(outbox, inbox, file, tmp_path):
+    """A mail program shows one message of an id only, and the rows of both count from 1."""
+    others = Outbox(f"sqlite:///{tmp_path / 'others.db'}")
+    put(outbox, alert(1))
+    put(others, alert(2), at=NOW + HOUR)
+    for each in (outbox, others):
+        deliver_all(each, file)
+    assert len({each["id"] for each in inbox.received}) == 2
+
+
 def test_who_holds_a_channel_holds_it_alone_until_the_lease_ends(outbox):
     now = NOW.timestamp()
     with outbox.claimed("team", now) as first:

@@ -365,6 +365,12 @@ def test_a_home_with_something_else_is_not_touched(played, tmp_path, capsys):
     assert "is not empty and has no backtest" in capsys.readouterr().err
 
 
+def test_a_home_that_cant_be_made_is_told(defs, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(command(defs, tmp_path / "file" / "there")) == 1
+    assert "there: Not a directory" in capsys.readouterr().err
+
+
 def test_two_processes_do_not_play_in_one_home(played, capsys):
     with FileLock(played["home"] / "lock"):
         assert cli.main(command(played["defs"], played["home"])) == 1

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mlops_assets import cli
 from mlops_assets.lifecycle.advice import advise
@@ -221,14 +222,24 @@ def test_an_outcome_can_not_pass_with_something_wrong():
     [
         (["shop", "--scenario", "drifd"], "unknown scenario 'drifd'"),
         (["shop", "--home", "."], "is not empty: choose another --home"),
+        (["shop", "--home", "notes/there"], "there: Not a directory"),
         (["shoe"], "no model 'shoe'; declared: shop"),
     ],
 )
 def test_errors_are_sentences(tmp_path, capsys, monkeypatch, arguments, words):
     defs = shop(tmp_path / "defs")
+    (tmp_path / "notes").touch()
     monkeypatch.chdir(tmp_path)
     assert cli.main(["--defs", str(defs), "drill", *arguments]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_two_processes_do_not_play_in_one_home(tmp_path, capsys):
+    defs, home = shop(tmp_path / "defs"), tmp_path / "home"
+    home.mkdir()
+    with FileLock(home / "lock"):
+        assert cli.main(["--defs", str(defs), "drill", "shop", "--home", str(home)]) == 1
+    assert "another process plays in" in capsys.readouterr().err
 
 
 def test_a_model_without_windows_is_refused(tmp_path, capsys):

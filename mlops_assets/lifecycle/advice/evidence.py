@@ -44,6 +44,13 @@ class Evidence:
         moved = [c for c in self.features if c.verdict == "drifted"]
         return sorted(moved, key=lambda c: -times_threshold(c))
 
+    @cached_property
+    def amounts(self) -> "list[ColumnDrift]":
+        """Numbers that have a unit: numeric features, and labels that are no classes."""
+        counted = self.spec.task in ("regression", "count_regression")
+        labels = [c for c in self.drift.columns if c.role == "label" and counted]
+        return [c for c in (*self.features, *labels) if c.kind == "numeric"]
+
     @property
     def moved_together(self) -> bool:
         """More than half of the features drifted, and more than one.

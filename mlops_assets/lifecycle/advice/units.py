@@ -17,6 +17,10 @@ ERRORS = 2.0
 FEW_BINS = 5.0
 # Standard deviations from the median to the further extreme.
 LONG_TAIL = 10.0
+# Mean and deviation of a few amounts among many zeros are chance: each by such a factor, and they
+# go together.
+CHANCE = 3.0
+TOGETHER = 2.0
 # Without a known unit all moments must agree on a factor that no population moves by.
 UNNAMED = 10.0
 
@@ -93,7 +97,10 @@ class Mistaken:
 
 @dataclass(frozen=True)
 class Moments:
-    """What is known of a column's values on one side; ``error`` in standard deviations."""
+    """What is known of a column's values on one side; ``error`` in standard deviations.
+
+    ``at_median`` is the share of values that are the median, None where that is not known.
+    """
 
     mean: float
     sd: float
@@ -101,12 +108,19 @@ class Moments:
     minimum: float
     maximum: float
     error: float
+    at_median: float | None = None
 
     @property
     def long_tail(self) -> bool:
         """A few values reach so far that they make the standard deviation."""
         reach = max(self.maximum - self.median, self.median - self.minimum)
         return reach > LONG_TAIL * self.sd
+
+    @property
+    def spiked(self) -> bool:
+        """Half of the values or more are one extreme, and a few reach far: most have no claim."""
+        at_an_end = self.median in (self.minimum, self.maximum)
+        return self.long_tail and at_an_end and self.at_median is not None
 
     @property
     def body(self) -> float:
@@ -128,7 +142,7 @@ class Moments:
             return None
         error = ERRORS / math.sqrt(max(side.rows * (1 - side.missing), 1))
         mean, sd, median, minimum, maximum = known
-        return cls(mean, sd, median, minimum, maximum, error)
+        return cls(mean, sd, median, minimum, maximum, error, side.at_median)
 
 
 def mistaken(reference: "ColumnSide", live: "ColumnSide") -> Mistaken | None:
@@ -138,9 +152,13 @@ def mistaken(reference: "ColumnSide", live: "ColumnSide") -> Mistaken | None:
     conversion, up to 3 % and two standard errors of a standard deviation, and the extremes must lie
     within the converted range or a quarter beyond it. Where the reference has a long tail its
     standard deviation and extremes are chance: there the median decides, in units of its distance
-    to the nearer extreme.
+    to the nearer extreme. Where that is an extreme itself (more than half of the amounts are 0) no
+    conversion moves it: then as many values as before must be there, and a factor of ten or more
+    explain mean and standard deviation, each up to a factor of 3 and both together up to 2.
     """
     before, now = Moments.of(reference), Moments.of(live)
+    if before is not None and now is not None and before.spiked:
+        return _mistaken_beside_spike(before, now)
     if before is None or now is None or not before.body or _unchanged(before, now):
         return None
     candidates = [c for c in CONVERSIONS if _explains(c, before, now)]
@@ -152,6 +170,45 @@ def mistaken(reference: "ColumnSide", live: "ColumnSide") -> Mistaken | None:
     if not 1 / UNNAMED < factor < UNNAMED and _explains(Conversion(factor, 0.0, ""), before, now):
         return Mistaken(factor, 0.0, None)
     return None
+
+
+def _mistaken_beside_spike(before: Moments, now: Moments) -> Mistaken | None:
+    factor = now.sd / before.sd
+    known = [c for c in CONVERSIONS if not c.plain and _beside_spike(c, before, now)]
+    if known:
+        best = min(known, key=lambda c: abs(math.log(factor / c.factor)))
+        return Mistaken(factor, 0.0, best)
+    unknown = Conversion(factor, 0.0, "")
+    if not unknown.plain and _beside_spike(unknown, before, now):
+        return Mistaken(factor, 0.0, None)
+    return None
+
+
+def _beside_spike(c: Conversion, before: Moments, now: Moments) -> bool:
+    """Whether a factor moves what is beside a spike, and as many values as before are in it."""
+    if c.offset != 0 or c.factor < 0 or before.mean * now.mean <= 0:
+        return False
+    if not _as_many_in_spike(before, now):
+        return False
+    place = "minimum" if before.median == before.minimum else "maximum"
+    was, stays = getattr(before, place), getattr(now, place)
+    mean, spread = now.mean / before.mean, now.sd / before.sd
+    return (
+        math.isclose(stays, c.factor * was, rel_tol=CLOSE)
+        and all(1 / CHANCE <= moved / c.factor <= CHANCE for moved in (mean, spread))
+        and 1 / TOGETHER <= mean / spread <= TOGETHER
+    )
+
+
+def _as_many_in_spike(before: Moments, now: Moments) -> bool:
+    """More claims, or fewer, are the world and no unit."""
+    if before.at_median is None or now.at_median is None:
+        return False
+    error = math.sqrt(before.at_median * (1 - before.at_median)) * math.hypot(
+        before.error, now.error
+    )
+    moved = abs(now.at_median - before.at_median)
+    return moved <= CLOSE * (1 - before.at_median) + error
 
 
 def _unchanged(before: Moments, now: Moments) -> bool:

@@ -165,7 +165,7 @@ def digest(held: list[Delivery]) -> Alert:
         kind="digest",
         message="\n".join([f"{len(held)} alerts that waited:", *lines]),
         link=held[-1].link,
-        id=f"alert-{held[0].channel}-{held[0].id}-{held[-1].id}",
+        id=f"alert-{held[0].name}-{held[-1].id}",
         at=held[-1].alert.at,
         repeats=len(held),
     )

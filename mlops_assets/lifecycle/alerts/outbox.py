@@ -54,6 +54,11 @@ class Delivery:
     error: str
 
     @property
+    def name(self) -> str:
+        """The same for each attempt, and another in another outbox, whose rows count from 1 too."""
+        return f"{self.channel}-{self.id}-{self.at * 1e6:.0f}"
+
+    @property
     def alert(self) -> Alert:
         """What the channel is given."""
         counted = self.repeats + self.more
@@ -65,7 +70,7 @@ class Delivery:
                 "message": message,
                 "link": self.link,
                 "subject": self.subject,
-                "id": f"alert-{self.channel}-{self.id}",
+                "id": f"alert-{self.name}",
                 "at": datetime.fromtimestamp(self.at, UTC),
                 "repeats": counted,
             }

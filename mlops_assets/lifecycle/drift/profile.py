@@ -26,7 +26,7 @@ class Numbers(Report):
     counts, means : list of length n_edges + 1
         How many numbers each bin holds, and their mean; a bin without any has an edge's value.
     low, high : list of (value, count)
-        What the first and the last bin hold, in up to 16 groups.
+        What the first and the last bin hold, in up to 16 groups, of live rows up to 34.
     windows : list of list of int
         ``counts`` of each reference window, for the noise between windows.
     """
@@ -42,6 +42,15 @@ class Numbers(Report):
     median: float | None = None
     maximum: float | None = None
     windows: list[list[int]] = Field(default_factory=list)
+
+    @property
+    def at_median(self) -> float | None:
+        """The share of the numbers that are the median; None where others are in its bin."""
+        if self.median not in self.edges:
+            return None
+        place = self.edges.index(self.median)
+        alone = self.means[place] == self.median
+        return self.counts[place] / sum(self.counts) if alone else None
 
 
 class Categories(Report):
@@ -161,7 +170,7 @@ class ColumnProfile(Report):
         """The column as a report shows it."""
         facts: dict[str, Any] = {}
         if self.numbers is not None:
-            names = ("mean", "sd", "minimum", "median", "maximum")
+            names = ("mean", "sd", "minimum", "median", "maximum", "at_median")
             facts = {name: getattr(self.numbers, name) for name in names}
         if self.categories is not None and self.categories.asked:
             facts["unseen"] = self.categories.unseen / self.categories.asked

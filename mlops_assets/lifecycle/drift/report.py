@@ -14,7 +14,8 @@ class ColumnSide(Report):
     """A column on one side: the reference, or live traffic.
 
     Shares are of all rows; moments and quantiles are of numbers (text: of its length, times: of
-    seconds since 1970), None for others.
+    seconds since 1970), None for others. ``at_median`` is the share of the numbers that are the
+    median, None where others are in its bin.
     """
 
     rows: int
@@ -24,6 +25,7 @@ class ColumnSide(Report):
     minimum: float | None = None
     median: float | None = None
     maximum: float | None = None
+    at_median: float | None = None
     unseen: float | None = None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlops_assets.lifecycle.drift.profile import Categories, Numbers
 from mlops_assets.lifecycle.drift.reading import LARGEST
+from mlops_assets.lifecycle.drift.tails import Tail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +48,8 @@ class NumberTally:
         anew each time takes the system as long as the sorting.
     upto : ndarray of int, shape (n_edges,)
         How many numbers are at most each edge.
-    low, high : float
-        Sums of the numbers up to the first edge, and above the last.
+    low, high : Tail
+        The numbers up to the first edge, and above the last.
     squares : float
         Sum of squared distances from ``mean``.
 
@@ -64,8 +65,8 @@ class NumberTally:
     missing: int = 0
     infinite: int = 0
     known: int = 0
-    low: float = 0.0
-    high: float = 0.0
+    low: Tail = field(init=False)
+    high: Tail = field(init=False)
     mean: float = 0.0
     squares: float = 0.0
     minimum: float = math.inf
@@ -76,6 +77,8 @@ class NumberTally:
 
         self._edges = np.array(self.before.edges)
         self.upto = np.zeros(len(self._edges), dtype=np.int64)
+        first, last = self.before.edges[0], self.before.edges[-1]
+        self.low, self.high = Tail(first, last - first), Tail(last, last - first)
 
     def add(self, values: "pl.Series") -> None:
         """Count a batch of floats."""
@@ -96,8 +99,9 @@ class NumberTally:
     def _add_known(self, known: "np.ndarray") -> None:
         upto = known.searchsorted(self._edges, side="right")
         self.upto += upto
-        self.low += float(known[: upto[0]].sum())
-        self.high += float(known[upto[-1] :].sum())
+        below = int(known.searchsorted(self._edges[0], side="left"))
+        self.low.add(known[:below], int(upto[0]) - below)
+        self.high.add(known[upto[-1] :])
         mean = float(known.mean())
         known -= mean
         size, away = len(known), mean - self.mean
@@ -128,25 +132,18 @@ class NumberTally:
             edges=before.edges,
             counts=counts,
             means=[
-                self.low / counts[0] if counts[0] else before.edges[0],
+                self.low.mean,
                 *before.means[1:-1],
-                self.high / counts[-1] if counts[-1] else before.edges[-1],
+                self.high.mean,
             ],
-            low=_tail(counts[0], self.low, self.minimum),
-            high=_tail(counts[-1], self.high, self.maximum),
+            low=self.low.groups(self.minimum),
+            high=self.high.groups(self.maximum),
             mean=self.mean,
             sd=math.sqrt(self.squares / self.known),
             minimum=self.minimum,
             median=_median(before, counts, self.minimum, self.maximum),
             maximum=self.maximum,
         )
-
-
-def _tail(count: int, total: float, extreme: float) -> list[tuple[float, int]]:
-    """What is known of a bin without an end: its farthest value, and the mean of the others."""
-    if count < 2:
-        return [(extreme, 1)] if count else []
-    return [((total - extreme) / (count - 1), count - 1), (extreme, 1)]
 
 
 def _median(before: Numbers, counts: list[int], minimum: float, maximum: float) -> float:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_assets.lifecycle.declaration import did_you_mean
-from mlops_assets.lifecycle.errors import DeclarationError
+from mlops_assets.lifecycle.errors import DeclarationError, EvidenceError
 from mlops_assets.lifecycle.report_html.page import render
 from mlops_assets.lifecycle.spec import ModelSpec
 from mlops_assets.rehearsal.drill.bad_canary import BadCanary
@@ -17,6 +17,7 @@ from mlops_assets.rehearsal.drill.label_delay import LabelDelay
 from mlops_assets.rehearsal.drill.poisoned_batch import PoisonedBatch
 from mlops_assets.rehearsal.drill.report import DrillReport, detected_after
 from mlops_assets.rehearsal.drill.slow_canary import SlowCanary
+from mlops_assets.rehearsal.home import alone, is_empty, made
 from mlops_assets.resources import FrameIOManager
 
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
@@ -53,15 +54,35 @@ def drill(
     Raises
     ------
     LifecycleError
-        When the drill can't be played. A defence that failed is told in the report.
+        When the drill can't be played, as in a home that something else is in. A defence that
+        failed is told in the report.
     """
     scenarios, now = chosen(names), datetime.now(UTC)
+    if home.is_dir() and not is_empty(home):
+        raise EvidenceError(f"{home} is not empty: choose another --home")
+    with alone(made(home)):
+        report = _play(spec, folder, home, scenarios, production, now, tell)
+        page = render("drill.html", report=report, after=detected_after)
+        (home / PAGE_FILE).write_text(page, "utf-8")
+        (home / REPORT_FILE).write_text(report.model_dump_json(indent=1), "utf-8")
+    return report
+
+
+def _play(
+    spec: ModelSpec,
+    folder: Path,
+    home: Path,
+    scenarios: Sequence[Scenario],
+    production: FrameIOManager | None,
+    now: datetime,
+    tell: Callable[[str], None],
+) -> DrillReport:
     ground = lay(spec, folder, home, production, now, tell)
     outcomes = []
     for scenario in scenarios:
         tell(f"scenario {scenario.name}")
         outcomes.append(scenario.play(ground))
-    report = DrillReport(
+    return DrillReport(
         model=spec.name,
         control=ground.calm.key,
         window=ground.hit.key,
@@ -72,8 +93,3 @@ def drill(
         html=str(home / PAGE_FILE),
         created_at=now,
     )
-    (home / PAGE_FILE).write_text(
-        render("drill.html", report=report, after=detected_after), "utf-8"
-    )
-    (home / REPORT_FILE).write_text(report.model_dump_json(indent=1), "utf-8")
-    return report

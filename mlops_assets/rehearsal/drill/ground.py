@@ -154,10 +154,8 @@ def lay(
     DeclarationError
         When the model has no windows, or too few of them are over.
     EvidenceError
-        When data are missing, the first model is refused, or the home is not empty.
+        When data are missing, or the first model is refused.
     """
-    if home.exists() and any(home.iterdir()):
-        raise EvidenceError(f"{home} is not empty: choose another --home")
     declared, spec = spec, drilled(spec)
     span = span_of(spec, *_windows(spec, now), now)
     base = Copy(home / "base", home / "world", home / "artifacts", spec, folder)

@@ -18,6 +18,22 @@ def test_numeric_distance_is_scipys():
     assert (found.kind, found.statistic) == ("numeric", "wasserstein")
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e-4, 1e6, 1e12])
+def test_the_unit_of_a_column_does_not_matter(unit):
+    frauds = np.random.default_rng(0).lognormal(-9, 1, (2, ROWS))
+    expected = column(frauds[0], 2 * frauds[1])[0]
+    found = column(unit * frauds[0], 2 * unit * frauds[1])[0]
+    assert (found.verdict, expected.verdict) == ("drifted", "drifted")
+    assert found.value == pytest.approx(expected.value)
+    assert found.threshold == pytest.approx(expected.threshold)
+
+
+def test_a_small_constant_that_doubled_drifted_and_one_that_is_rounded_did_not():
+    constant = np.full(ROWS, 1e-6)
+    assert column(constant, 2 * constant)[0].verdict == "drifted"
+    assert column(constant, constant.astype("float32"))[0].verdict == "stable"
+
+
 def test_categorical_distance_is_scipys():
     rng = np.random.default_rng(0)
     reference, live = rng.choice(list("abc"), ROWS), rng.choice(list("abd"), ROWS)

@@ -41,6 +41,26 @@ def test_numbers_far_from_zero_are_numpys_over_batches():
         assert numbers.means[place] == pytest.approx(known[tail].mean(), rel=1e-14)
 
 
+def test_what_lies_beyond_the_edges_is_kept_by_its_size():
+    """So that a few huge values are dealt out anew as what they are."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=MANY)
+    values[:: MANY // 9], values[5 :: MANY // 4] = 1e6, -1e6
+    reference = np.where(rng.random(500) < 0.4, -1.0, rng.normal(size=500).clip(-1))
+    numbers = scanned(pd.DataFrame({"x": reference}), pl.DataFrame({"x": values})).numbers
+    first, last = numbers.edges[0], numbers.edges[-1]
+    assert first == -1
+    for groups, tail in (
+        (numbers.low, values[values <= first]), (numbers.high, values[values > last])
+    ):  # fmt: skip
+        means, sizes = np.array(groups).T
+        assert sizes.sum() == len(tail)
+        assert means @ sizes == pytest.approx(tail.sum())
+        huge = np.abs(means) > 1e5
+        assert sizes[huge].sum() == (np.abs(tail) == 1e6).sum()
+        assert means[huge] == pytest.approx(np.sign(tail[np.abs(tail).argmax()]) * 1e6)
+
+
 @pytest.mark.parametrize("place", [3, MANY - 3])
 def test_infinite_value_in_any_batch_is_told(place):
     values = np.zeros(MANY)

@@ -17,22 +17,24 @@ class AbsurdValues(AdviceRule):
     Beyond ten times the reach of the reference from its median, a hundred times where the
     reference has a long tail itself (more than ten standard deviations from median to extreme);
     more where the window has more rows than the reference. And extremes such as -1 or 9999 that
-    stand for "not known", where the reference has nothing near.
+    stand for "not known", where the reference has nothing near; nine claims are nine claims, so
+    that of labels only -1 is one.
     """
 
     action = "fix_the_data"
 
     def look(self, evidence):
         findings = []
-        for c in evidence.features:
-            if c.kind != "numeric" or c.reference is None or c.live is None:
+        for c in evidence.amounts:
+            if c.reference is None or c.live is None:
                 continue
             if c.verdict == "drifted" and mistaken(c.reference, c.live):
                 continue
             absurd = [
                 value
                 for value, extreme in _extremes(c.reference, c.live)
-                if _absurd(value, extreme, c.reference, c.live) or _code(value, c.reference)
+                if _absurd(value, extreme, c.reference, c.live)
+                or (_code(value, c.reference) and (c.role == "feature" or value == -1))
             ]
             if absurd:
                 findings.append(Finding(_words(c, absurd), (c.column,)))
