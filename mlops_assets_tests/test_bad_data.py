@@ -269,6 +269,27 @@ def test_what_is_as_before_does_not_warn(lab):
     }
 
 
+def test_each_window_of_a_range_is_told_of_itself(lab):
+    frame = visits(3).drop(index=range(10))
+    lab.write(frame)
+    lab.declare(weekly())
+    result = lab.fill(0, 2)
+    events = [
+        event.step_materialization_data.materialization
+        for event in result.get_asset_materialization_events()
+        if event.asset_key.path[-1] == "raw_data"
+    ]
+    assert {e.partition: e.metadata["dagster/row_count"].value for e in events} == {
+        week(0): 390,
+        week(1): 400,
+        week(2): 400,
+    }
+    first = next(e for e in events if e.partition == week(0))
+    assert frame["visit"].iloc[0] in first.metadata["preview"].value
+    of = f"every row of {week(0)} to {week(2)} keeps it"
+    assert checks(result)["raw_data/contract"].description == of
+
+
 def test_one_bad_window_of_a_range_keeps_the_others_from_being_stored(lab):
     lab.folder.mkdir(parents=True)
     source = Csv()

@@ -223,9 +223,19 @@ def test_without_windows_the_run_that_failed_is_named(fixed):
     assert alert.link.endswith(f"/runs/{run.run_id}")
 
 
-def test_a_run_that_never_ends_is_told(shop):
-    job = shop.definitions.resolve_job_def("shop_lifecycle")
-    run = shop.instance.create_run_for_job(job_def=job, status=dg.DagsterRunStatus.STARTED)
-    shop.instance.add_run_tags(run.run_id, {"mlops/model": "shop"})
+@pytest.mark.parametrize("launched_as", ["a job", "chosen assets"])
+def test_a_run_that_never_ends_is_told(shop, launched_as):
+    started = dg.DagsterRunStatus.STARTED
+    if launched_as == "a job":
+        job = shop.definitions.resolve_job_def("shop_lifecycle")
+        run = shop.instance.create_run_for_job(job_def=job, status=started)
+        shop.instance.add_run_tags(run.run_id, {"mlops/model": "shop"})
+    else:
+        # As the button Materialize does: it sets no tag.
+        asset = dg.AssetKey(["shop", "raw_data"])
+        job = shop.definitions.resolve_implicit_job_def_def_for_assets([asset])
+        run = shop.instance.create_run_for_job(
+            job_def=job, status=started, asset_selection=frozenset([asset])
+        )
     _, alerts = look(shop, 1.1)
     assert ("overdue", run.run_id) in alerts

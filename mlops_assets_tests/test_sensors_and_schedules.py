@@ -625,7 +625,7 @@ def test_a_failed_run_reaches_the_channel_with_its_cause_and_a_link(lab, inbox):
 
 
 def test_a_run_by_the_button_materialize_reaches_its_models_channel_and_its_incident_page(
-    lab, inbox
+    lab, inbox, capfd
 ):
     chosen = dg.AssetKey(["live", "trained_model"])
     job = lab.definitions.resolve_implicit_global_asset_job_def()
@@ -644,6 +644,14 @@ def test_a_run_by_the_button_materialize_reaches_its_models_channel_and_its_inci
     (run,) = [r for r in runs if r.run_id in alert["link"]]
     assert run.run_id == result.run_id
     assert run.job == "materializing live/trained_model"
+    # A declaration that somebody is editing is no reason to tell nobody.
+    file = lab.folder / "defs.yaml"
+    declared = file.read_text("utf-8")
+    file.write_text(declared.replace("task:", "tusk:"), "utf-8")
+    alert_of(lab, result)
+    file.write_text(declared, "utf-8")
+    assert f"{alert['message']}" in capfd.readouterr().err
+    assert len(inbox.alerts) == 1
 
 
 def test_drift_reaches_the_channel_with_a_link_to_its_run(lab, inbox):

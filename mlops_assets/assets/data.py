@@ -84,11 +84,12 @@ def data_assets(spec: ModelSpec, base: Path, code: dict[str, str]) -> dg.AssetsD
                 return
             before = _before(spec, windows[0], frames, RAW_DATA)
             rows = None if before is None else frames.count(*before)
-            sound = yield from _raw_events(spec, raw, rows)
+            sound = yield from _raw_events(context, spec, raw, rows)
             if not sound:
                 return
         if key(spec, VALIDATED_FEATURES) in context.selected_asset_keys:
-            yield from _feature_events(spec, windows, raw, frames, code[VALIDATED_FEATURES])
+            made_by = code[VALIDATED_FEATURES]
+            yield from _feature_events(context, spec, windows, raw, frames, made_by)
 
     return data
 
@@ -101,24 +102,27 @@ def _own_history(spec: ModelSpec) -> list[dg.AssetDep]:
 
 
 def _raw_events(
-    spec: ModelSpec, raw: "dict[str, pd.DataFrame]", before: int | None
+    context: dg.AssetExecutionContext,
+    spec: ModelSpec,
+    raw: "dict[str, pd.DataFrame]",
+    before: int | None,
 ) -> Generator[Any, None, bool]:
     """Materialize the windows if all keep their contract; returns whether they do."""
     asset = key(spec, RAW_DATA)
-    rows = sum(map(len, raw.values()))
     broken = raw_data.violations(spec, raw, RAW_DATA, spec.contract)
     if not broken:
         found_right(spec, RAW_DATA, raw)
-        yield _materialized(spec, RAW_DATA, raw)
+        yield _materialized(context, spec, RAW_DATA, raw)
         yield raw_data.volume_result(asset, raw, before)
         yield raw_data.duplicates_result(asset, raw)
         if spec.cadence != "none":
             yield raw_data.freshness_result(spec, asset, raw)
-    yield raw_data.contract_result(asset, broken, rows)
+    yield raw_data.contract_result(asset, broken, raw)
     return not broken
 
 
 def _feature_events(
+    context: dg.AssetExecutionContext,
     spec: ModelSpec,
     windows: list[Window],
     raw: "dict[str, pd.DataFrame]",
@@ -136,12 +140,12 @@ def _feature_events(
     )
     if not broken and not leaked:
         found_right(spec, VALIDATED_FEATURES, features)
-        yield _materialized(spec, VALIDATED_FEATURES, features)
+        yield _materialized(context, spec, VALIDATED_FEATURES, features)
         before = _before(spec, windows[0], stored, VALIDATED_FEATURES)
         yield validated_features.null_rates_result(
             spec, features, None if before is None else stored.null_shares(*before)
         )
-    yield raw_data.contract_result(asset, broken, sum(map(len, features.values())))
+    yield raw_data.contract_result(asset, broken, features)
     yield validated_features.leak_result(spec, leaked)
 
 
@@ -173,26 +177,39 @@ def _window_features(
 
 
 def _materialized(
-    spec: ModelSpec, asset: str, frames: "dict[str, pd.DataFrame]"
+    context: dg.AssetExecutionContext,
+    spec: ModelSpec,
+    asset: str,
+    frames: "dict[str, pd.DataFrame]",
 ) -> dg.MaterializeResult:
-    newest = frames[max(frames)]
-    metadata: dict[str, Any] = {
-        "dagster/row_count": sum(map(len, frames.values())),
-        "dagster/column_schema": display.schema(newest, spec.columns),
-        "windows": ", ".join(sorted(frames)),
-        "preview": display.preview(newest),
-        "null rate": display.number(newest.isna().mean().mean()),
-    }
+    """The event of each window, with what is known of that one; the newest is drawn as well."""
+    name, newest = key(spec, asset), max(frames)
+    facts = {window: _facts(spec, frame) for window, frame in frames.items()}
     drawn = "distributions" if spec.columns.time is None else "rows by day"
-    metadata[drawn] = display.rows_plot(newest, spec.columns.time)
+    facts[newest][drawn] = display.rows_plot(frames[newest], spec.columns.time)
+    if spec.cadence != "none":
+        for window, known in facts.items():
+            context.add_asset_metadata(known, asset_key=name, partition_key=window)
     digests = {window: frame_digest(frame) for window, frame in frames.items()}
     version = digest_of(digests) if len(digests) > 1 else next(iter(digests.values()))
     return dg.MaterializeResult(
-        asset_key=key(spec, asset),
-        value=frames if len(frames) > 1 or spec.cadence != "none" else newest,
-        metadata=metadata,
+        asset_key=name,
+        value=frames if len(frames) > 1 or spec.cadence != "none" else frames[newest],
+        metadata={
+            "windows": ", ".join(sorted(frames)),
+            **(facts[newest] if spec.cadence == "none" else {}),
+        },
         data_version=dg.DataVersion(version),
     )
+
+
+def _facts(spec: ModelSpec, frame: "pd.DataFrame") -> dict[str, Any]:
+    return {
+        "dagster/row_count": len(frame),
+        "dagster/column_schema": display.schema(frame, spec.columns),
+        "preview": display.preview(frame),
+        "null rate": display.number(frame.isna().mean().mean()),
+    }
 
 
 def _before(

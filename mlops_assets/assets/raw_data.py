@@ -10,7 +10,7 @@ from mlops_assets.assets.keys import RAW_DATA, key
 from mlops_assets.lifecycle import contract
 from mlops_assets.lifecycle.errors import SourceError
 from mlops_assets.lifecycle.spec import ModelSpec
-from mlops_assets.lifecycle.window import Window
+from mlops_assets.lifecycle.window import UNPARTITIONED, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,10 +91,12 @@ def violations(
 
 
 def contract_result(
-    asset: dg.AssetKey, broken: dict[str, contract.ContractReport], rows: int
+    asset: dg.AssetKey,
+    broken: dict[str, contract.ContractReport],
+    frames: "dict[str, pd.DataFrame]",
 ) -> dg.AssetCheckResult:
     """The contract check's result, with the failing rows for people."""
-    metadata: dict = {"rows": rows, "broken windows": len(broken)}
+    metadata: dict = {"rows": sum(map(len, frames.values())), "broken windows": len(broken)}
     for window, report in broken.items():
         metadata[f"failures in {window}"] = dg.MetadataValue.md(report.to_markdown())
         metadata[f"failing values in {window}"] = sum(f.count for f in report.failures)
@@ -102,9 +104,18 @@ def contract_result(
         asset_key=asset,
         check_name=CONTRACT,
         passed=not broken,
-        description="; ".join(r.summary() for r in broken.values()) or "every row keeps it",
+        description="; ".join(r.summary() for r in broken.values())
+        or f"every row{_of_windows(frames)} keeps it",
         metadata=metadata,
     )
+
+
+def _of_windows(frames: "dict[str, pd.DataFrame]") -> str:
+    """Which windows a result is of: the check itself has none, and shows the last one looked at."""
+    first, last = min(frames), max(frames)
+    if last == UNPARTITIONED:
+        return ""
+    return f" of {first}" if first == last else f" of {first} to {last}"
 
 
 def unreadable_result(asset: dg.AssetKey, error: SourceError) -> dg.AssetCheckResult:

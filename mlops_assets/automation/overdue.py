@@ -7,12 +7,12 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.assets.keys import (
-    ALERTS_TAG,
     DRIFT_REPORT,
-    MODEL_TAG,
     PERFORMANCE_REPORT,
     key,
+    models_of,
     stored_as,
+    words_for,
 )
 from mlops_assets.automation.jobs import MONITORING
 from mlops_assets.automation.past_retrains import UNFINISHED
@@ -48,14 +48,15 @@ def overdue_sensor(defs: Path) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, notifier: Notifier, platform: Platform
     ):
         now = platform.now()
-        specs = [spec for spec, _ in load_specs(defs).values()]
+        specs = {name: spec for name, (spec, _) in load_specs(defs).items()}
         found = 0
-        for spec in specs:
+        for spec in specs.values():
             for alert in _of_model(context.instance, platform, spec, now):
                 notifier.send(alert, spec.alerts, context.log)
                 found += 1
-        for alert, channels in _stuck(context.instance, platform, now):
-            notifier.send(alert, channels, context.log)
+        for alert in _stuck(context.instance, platform, now):
+            of = specs.get(alert.model)
+            notifier.send(alert, of.alerts if of else ["console"], context.log)
             found += 1
         return dg.SkipReason(
             f"{len(specs)} models: {found or 'nothing'} overdue"
@@ -162,22 +163,17 @@ def _quiet(
         )
 
 
-def _stuck(
-    instance: dg.DagsterInstance, platform: Platform, now: datetime
-) -> Iterator[tuple[Alert, list[str]]]:
+def _stuck(instance: dg.DagsterInstance, platform: Platform, now: datetime) -> Iterator[Alert]:
     """Runs that nobody waits for any more hold back the sensors and the next training."""
     old = dg.RunsFilter(statuses=UNFINISHED, created_before=now - STUCK_AFTER)
     for run in instance.get_runs(old, limit=50):
-        model = run.tags.get(MODEL_TAG)
-        if model is None:
-            continue
-        alert = Alert(
-            model=model,
-            kind="overdue",
-            message=f"a run of {run.job_name} is {run.status.value} for more than a day, and what "
-            "comes after it waits; if its process is gone, terminate it in the UI",
-            link=f"{platform.settings.dagster_url}/runs/{run.run_id}",
-            subject=run.run_id,
-            once=True,
-        )
-        yield alert, run.tags.get(ALERTS_TAG, "console").split(",")
+        for model in sorted(models_of(run)):
+            yield Alert(
+                model=model,
+                kind="overdue",
+                message=f"a run of {words_for(run)} is {run.status.value} for more than a day, "
+                "and what comes after it waits; if its process is gone, terminate it in the UI",
+                link=f"{platform.settings.dagster_url}/runs/{run.run_id}",
+                subject=run.run_id,
+                once=True,
+            )
