@@ -154,7 +154,7 @@ def test_a_version_that_takes_long_to_load_keeps_no_rollback_waiting(own_bench, 
             own_bench.promote(second)
             wait_for(serves(client, second))
             own_bench.registry.set_alias(model, role, late.number)
-            assert slow.BEGUN.wait(15)
+            assert slow.BEGUN.wait(60)
             own_bench.promote(first)
             wait_for(serves(client, first))
             slow.GATE.set()
@@ -199,7 +199,7 @@ def test_a_store_that_does_not_answer_keeps_no_rollback_waiting(own_bench):
             own_bench.promote(second)
             wait_for(serves(client, second))
             own_bench.promote(elsewhere)
-            assert asked.wait(15)
+            assert asked.wait(60)
             own_bench.promote(first)
             wait_for(serves(client, first))
 
