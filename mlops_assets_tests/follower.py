@@ -32,7 +32,7 @@ class FollowerThread:
     def stop(self) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         self._kept.cleanup()
 
     def _beat(self) -> None:

@@ -80,7 +80,7 @@ def served(lab: Lab) -> int:
     request = urllib.request.Request(
         f"{lab.settings.endpoint}/predict/shop", data=json.dumps([record]).encode()
     )
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         return json.loads(reply.read())["version"]
 
 

@@ -185,4 +185,4 @@ def _clean(env: dict[str, str]) -> dict[str, str]:
 def _end(processes: Processes, name: str) -> None:
     process = processes.running.pop(name)
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(15)
+    process.wait(60)

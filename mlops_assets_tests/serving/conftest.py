@@ -118,7 +118,7 @@ def sample(seed: int, rows: int = 200) -> pd.DataFrame:
     )
 
 
-def wait_for(condition, seconds: float = 15):
+def wait_for(condition, seconds: float = 60):
     """The first true value of ``condition()``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -161,7 +161,7 @@ def running(settings: Settings, following: Following | None = None, **others):
         wait_for(lambda: answers_health(client, "/v2/health/ready"))
         yield client
     server.should_exit = True
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert not thread.is_alive()
 
 

@@ -87,7 +87,7 @@ def test_every_way_of_sending_gets_the_same_answer(line, pieces):
     ids=["1.1", "close", "1.0"],
 )
 def test_connection_stays_as_the_client_wants(line, sent, stays):
-    with socket.create_connection(line, timeout=2) as sock:
+    with socket.create_connection(line, timeout=30) as sock:
         sock.sendall(sent + BODY)
         reply = http.client.HTTPResponse(sock)
         reply.begin()
@@ -153,7 +153,7 @@ def test_idle_connections_are_closed_and_busy_ones_are_not(own_bench):
         assert version.number == 1
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 def _asked(connection: http.client.HTTPConnection) -> int:

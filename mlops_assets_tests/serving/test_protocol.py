@@ -175,7 +175,7 @@ def _scoring_client(client, model):
 
 def test_mlflow_client(client, card):
     mlflow_client = _scoring_client(client, "triton_card")
-    mlflow_client.wait_server_ready(timeout=10)
+    mlflow_client.wait_server_ready(timeout=60)
     assert mlflow_client.get_version()
     frame = sample(5, rows=6)
     expected = card[1].predict(frame).tolist()
