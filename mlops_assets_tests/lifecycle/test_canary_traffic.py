@@ -157,12 +157,17 @@ def test_shifted_scores_are_found_and_named(rng):
     assert same.verdict == "ok"
 
 
-def test_classes_and_items_are_compared_by_name(rng):
+@pytest.mark.parametrize(
+    ("third", "named"), [(["eggs", "tea"], "answers eggs"), ([], "answers without an item")]
+)
+def test_classes_and_items_are_compared_by_name(rng, third, named):
+    lists = [["milk", "tea"], ["bread", "tea"], third]
+
     def answers(records, shares):
-        picked = rng.choice(["milk", "bread", "eggs"], size=len(records), p=shares)
+        picked = rng.choice(3, size=len(records), p=shares)
         return [
-            replace(r, answer={"prediction": [str(item), "tea"], "scores": [2.0, 1.0]})
-            for r, item in zip(records, picked, strict=True)
+            replace(r, answer={"prediction": lists[n], "scores": [2.0, 1.0][: len(lists[n])]})
+            for r, n in zip(records, picked, strict=True)
         ]
 
     calm = {"champion": Side(errors=0), "canary": Side(errors=0)}
@@ -172,7 +177,7 @@ def test_classes_and_items_are_compared_by_name(rng):
     canary = answers([r for r in during if r.variant == "canary"], [0.4, 0.3, 0.3])
     found = judged(counted(before + champion + canary), "prediction", 2.0)
     assert found.verdict == "violated"
-    assert "answers eggs" in found.words
+    assert named in found.words
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_classes_and_items_are_compared_by_name(rng):
         ("latency_p95", {"latency_ms": -1.0}, "without a finite latency"),
         ("prediction", {"answer": {}}, "without a finite prediction"),
         ("prediction", {"answer": {"prediction": float("nan")}}, "without a finite prediction"),
-        ("prediction", {"answer": {"prediction": []}}, "without a finite prediction"),
+        ("prediction", {"answer": {"prediction": None}}, "without a finite prediction"),
     ],
 )
 def test_what_can_not_be_read_lets_nothing_pass(rng, name, change, words):

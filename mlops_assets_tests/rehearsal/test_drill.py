@@ -15,7 +15,7 @@ from mlops_assets.lifecycle.advice.rules import RULES
 from mlops_assets.lifecycle.advice.rules.absurd_values import AbsurdValues
 from mlops_assets.lifecycle.advice.rules.labels_missing import LabelsMissing
 from mlops_assets.lifecycle.advice.rules.unit_changed import UnitChanged
-from mlops_assets.lifecycle.rollout import promotion
+from mlops_assets.lifecycle.rollout import changes
 from mlops_assets.lifecycle.rollout.policy import DeploymentPolicy
 from mlops_assets.lifecycle.spec import load_specs
 from mlops_assets.lifecycle.window import WindowGrid
@@ -203,7 +203,7 @@ def test_a_bad_canary_that_no_guardrail_takes_back_is_a_failure(ground, name, lo
 def test_a_promotion_that_nobody_completes_is_a_failure(ground, monkeypatch):
     # Killed once it was written down and before anything moved.
     monkeypatch.setattr(crash, "MOST_WRITES", 2)
-    monkeypatch.setattr(promotion, "complete", lambda *arguments: None)
+    monkeypatch.setattr(changes, "complete", lambda *arguments: None)
     outcome = SCENARIOS["crash"].play(ground)
     assert not outcome.passed
     assert any("still unfinished" in line for line in outcome.wrong)

@@ -56,8 +56,8 @@ class Bins:
     def label(self, place: int) -> str:
         """A bin in words."""
         if self.edges is None:
-            names = [*self.classes, None]
-            return f"{names[place]}" if names[place] is not None else "other than the usual ones"
+            names = [*self.classes, "other than the usual ones"]
+            return names[place] or "without an item"
         low = f"above {self.edges[place - 1]:.4g}" if place else ""
         high = f"up to {self.edges[place]:.4g}" if place < len(self.edges) else ""
         return " ".join(filter(None, (low, high)))
