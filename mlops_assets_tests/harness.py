@@ -19,6 +19,7 @@ import yaml
 
 from mlops_assets.components.lifecycle import lifecycle_definitions
 from mlops_assets.definitions import resources
+from mlops_assets.lifecycle.artifact import Feature, Serving
 from mlops_assets.lifecycle.registry import Registry
 from mlops_assets.lifecycle.rollout.journal import Journal
 from mlops_assets.lifecycle.settings import Settings
@@ -94,6 +95,18 @@ def blur(frame: pd.DataFrame, weeks: list[int], share: float, seed: int = 1) -> 
     chosen &= rng.random(len(frame)) < share
     tossed = rng.integers(0, 2, size=len(frame))
     return frame.assign(bought=frame["bought"].where(~chosen, tossed))
+
+
+def of_x(model: str) -> Serving:
+    """What a server has to know of a regression on a float called x."""
+    return Serving(
+        model=model,
+        task="regression",
+        features=[Feature(name="x", dtype="float64")],
+        unit=None,
+        time=None,
+        key=[],
+    )
 
 
 class Lab:

@@ -187,18 +187,16 @@ def _materialized(
     facts = {window: _facts(spec, frame) for window, frame in frames.items()}
     drawn = "distributions" if spec.columns.time is None else "rows by day"
     facts[newest][drawn] = display.rows_plot(frames[newest], spec.columns.time)
-    if spec.cadence != "none":
-        for window, known in facts.items():
-            context.add_asset_metadata(known, asset_key=name, partition_key=window)
+    windowed = spec.cadence != "none"
+    for window, known in facts.items():
+        partition = window if windowed else None
+        context.add_asset_metadata(known, asset_key=name, partition_key=partition)
     digests = {window: frame_digest(frame) for window, frame in frames.items()}
     version = digest_of(digests) if len(digests) > 1 else next(iter(digests.values()))
     return dg.MaterializeResult(
         asset_key=name,
-        value=frames if len(frames) > 1 or spec.cadence != "none" else frames[newest],
-        metadata={
-            "windows": ", ".join(sorted(frames)),
-            **(facts[newest] if spec.cadence == "none" else {}),
-        },
+        value=frames if len(frames) > 1 or windowed else frames[newest],
+        metadata={"windows": ", ".join(sorted(frames))},
         data_version=dg.DataVersion(version),
     )
 

@@ -69,9 +69,13 @@ def due(spec: "ModelSpec", serving: datetime, now: datetime, delay: timedelta) -
     if spec.cadence == "none":
         monday, _ = WEEKS.containing(now - spec.monitoring.late_after).bounds
         return [Due(Window(UNPARTITIONED), monday)] if monday > serving else []
-    closed = spec.grid.complete(now, delay + spec.monitoring.late_after)
-    windows = [w for w in closed if w.bounds[1] > serving]
+    windows = served(spec.grid, serving, now, delay + spec.monitoring.late_after)
     return [Due(w, w.bounds[1] + delay) for w in windows[-LOOK_BACK:]]
+
+
+def served(grid: WindowGrid, serving: datetime, now: datetime, delay: timedelta) -> list[Window]:
+    """The windows that closed after the model began to serve, and at least ``delay`` ago."""
+    return [w for w in grid.complete(now, delay) if w.bounds[1] > serving]
 
 
 def gone_quiet(rows: list[tuple[str, int]], many: int) -> str | None:

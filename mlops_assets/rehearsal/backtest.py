@@ -135,7 +135,7 @@ def _claim(request: Request, end: datetime) -> datetime:
                 "windows or the source of its data differ; choose another --home"
             )
         return datetime.fromisoformat(known["end"])
-    if request.home.is_dir() and not is_empty(request.home):
+    if not is_empty(request.home):
         raise EvidenceError(
             f"{request.home} is not empty and has no backtest: choose another --home"
         )

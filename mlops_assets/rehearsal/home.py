@@ -26,8 +26,8 @@ def made(home: Path) -> Path:
 
 
 def is_empty(home: Path) -> bool:
-    """Whether nothing was ever played there, nor anything else is kept."""
-    return not home.exists() or all(file.name == LOCK for file in home.iterdir())
+    """Whether nothing was ever played there, nor anything else is kept in the folder."""
+    return not home.is_dir() or all(file.name == LOCK for file in home.iterdir())
 
 
 @contextmanager

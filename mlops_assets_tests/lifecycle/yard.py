@@ -9,12 +9,11 @@ import pandas as pd
 from sklearn.linear_model import LinearRegression
 
 from mlops_assets.lifecycle.artifact import (
-    Feature,
-    Serving,
     folder_digest,
     write_version,
 )
 from mlops_assets.lifecycle.registry import Registry, Version
+from mlops_assets_tests.harness import of_x
 from mlops_assets_tests.lifecycle.test_rollout import MODEL
 
 FRAME = pd.DataFrame({"x": np.arange(30.0)})
@@ -22,14 +21,7 @@ FRAME = pd.DataFrame({"x": np.arange(30.0)})
 
 def line(folder: Path, slope: float = 2.0) -> tuple[Path, str]:
     """The files of a model that answers ``slope * x``, and their digest."""
-    serving = Serving(
-        model=MODEL,
-        task="regression",
-        features=[Feature(name="x", dtype="float64")],
-        unit=None,
-        time=None,
-        key=[],
-    )
+    serving = of_x(MODEL)
     estimator = LinearRegression().fit(FRAME, slope * FRAME["x"])
     return folder, write_version(folder, estimator, serving, FRAME[:2], np.zeros(2))
 

@@ -27,6 +27,7 @@ from mlops_assets.serving.app import build_app
 from mlops_assets.serving.following import Following
 from mlops_assets.serving.protocol import Protocol
 from mlops_assets_tests.follower import FollowerThread
+from mlops_assets_tests.harness import of_x
 
 POLL_SECONDS = 0.1
 RECOMMENDER = "mlops_assets_tests.serving.recommender.Alphabet"
@@ -100,15 +101,7 @@ class Workbench:
         """A version that answers ``slope * x``, so that each answer tells its version."""
         frame = pd.DataFrame({"x": np.arange(10.0)})
         estimator = LinearRegression(fit_intercept=False).fit(frame, slope * frame["x"])
-        serving = Serving(
-            model=model,
-            task="regression",
-            features=[Feature(name="x", dtype="float64")],
-            unit=None,
-            time=None,
-            key=[],
-        )
-        return self.register(estimator, serving, frame[:2], packed)
+        return self.register(estimator, of_x(model), frame[:2], packed)
 
 
 def sample(seed: int, rows: int = 200) -> pd.DataFrame:

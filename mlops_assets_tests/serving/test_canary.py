@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from mlops_assets.lifecycle.artifact import Feature, Serving
 from mlops_assets.lifecycle.prediction_log import PredictionLog
 from mlops_assets.lifecycle.registry import CANARY, CHAMPION, SHADOW, SHARE_TAG
 from mlops_assets.lifecycle.rollout.journal import Journal
+from mlops_assets_tests.harness import of_x
 from mlops_assets_tests.serving import slow
 from mlops_assets_tests.serving.conftest import running, serves, wait_for
 
@@ -128,15 +128,7 @@ def made_of(bench, estimator, model):
     """A version of an estimator of column x."""
     trusted = (*bench.settings.trusted_types, f"{slow.__name__}.{type(estimator).__name__}")
     bench.settings = bench.registry.settings = replace(bench.settings, trusted_types=trusted)
-    serving = Serving(
-        model=model,
-        task="regression",
-        features=[Feature(name="x", dtype="float64")],
-        unit=None,
-        time=None,
-        key=[],
-    )
-    return bench.register(estimator, serving, pd.DataFrame({"x": [1.0]}))
+    return bench.register(estimator, of_x(model), pd.DataFrame({"x": [1.0]}))
 
 
 @pytest.mark.parametrize("role", [CHAMPION, CANARY])

@@ -7,7 +7,7 @@ from mlops_assets.lifecycle.errors import RolloutError
 from mlops_assets.lifecycle.incident.report import Alarm, Serving
 from mlops_assets.lifecycle.incident.sources import Sources
 from mlops_assets.lifecycle.incident.windows import Watched, in_words
-from mlops_assets.lifecycle.overdue import serves_since
+from mlops_assets.lifecycle.overdue import served, serves_since
 from mlops_assets.lifecycle.rollout.changes import refuse_moved_alias
 
 NAMED = 5
@@ -71,7 +71,6 @@ def _other(version: int, serving: Serving) -> str:
 
 def _of_watch(sources: Sources, found: Sequence[Watched]) -> Iterator[Alarm]:
     """Windows since the model serves without a report: nobody would notice what happens there."""
-    grid = sources.spec.grid
     reported = [w.window for w in found if w.drift is not None and w.performance is not None]
     if sources.spec.cadence == "none":
         if not reported:
@@ -80,7 +79,7 @@ def _of_watch(sources: Sources, found: Sequence[Watched]) -> Iterator[Alarm]:
     serving = serves_since(sources.journal.entries(sources.spec.name))
     if serving is None:
         return
-    complete = [w for w in grid.complete(sources.now, WATCH_TAKES) if w.bounds[1] > serving]
+    complete = served(sources.spec.grid, serving, sources.now, WATCH_TAKES)
     last = reported[-1].key if reported else ""
     shown = [w.window.key for w in found]
     late = [w for w in complete if w.key > last and (last or w.key in shown)]

@@ -58,7 +58,7 @@ def drill(
         failed is told in the report.
     """
     scenarios, now = chosen(names), datetime.now(UTC)
-    if home.is_dir() and not is_empty(home):
+    if not is_empty(home):
         raise EvidenceError(f"{home} is not empty: choose another --home")
     with alone(made(home)):
         report = _play(spec, folder, home, scenarios, production, now, tell)
